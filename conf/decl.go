@@ -1,0 +1,442 @@
+package conf
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Settings is what a component can be told. Declare names every setting once, with its default, its meaning and its
+// checks; reading, manual pages, check, did-you-mean and completion are all derived from it.
+type Settings interface {
+	Declare(d *Decl)
+}
+
+// A Decl collects the declarations of one component. Each typed method binds one setting to a variable, as
+// flag.IntVar does, and sets the variable to its default at once; values of the file follow when Bind has
+// collected all of them, so a Declare cannot depend on what the file says.
+type Decl struct {
+	section  *Section // nil in Describe
+	prefix   string
+	settings []*Setting
+	rests    []restSetting
+	checks   []func() error
+	limits   Limits
+	problems Problems
+}
+
+// Limits are the sizes that the agent compares between a channel and the components around it. Zero: not declared.
+type Limits struct {
+	BatchSize           int // of a source or sink
+	TransactionCapacity int // of a channel
+}
+
+// A Setting is one declared setting.
+type Setting struct {
+	Key     string
+	Type    string // "number of seconds": completes the sentence "… is not a …"
+	Default string
+	Doc     string
+	Choices []string // the words that it takes; nil: no fixed list
+	Olds    []string // names of older versions: taken, with a warning
+	Others  []string // other names: taken silently
+
+	required bool
+	lenient  bool
+	secret   bool
+	property string
+	env      string
+	parse    func(text string) error
+	bounds   []func() error
+	warnings func(text string) string
+}
+
+type restSetting struct {
+	prefix string
+	into   *Values
+	doc    string
+}
+
+// Required makes the component fatal without a value.
+func (s *Setting) Required() *Setting { s.required = true; return s }
+
+// Secret keeps the value out of messages.
+func (s *Setting) Secret() *Setting { s.secret = true; return s }
+
+// Lenient makes an unreadable value a warning and takes the default, where Flume does so.
+func (s *Setting) Lenient() *Setting { s.lenient = true; return s }
+
+// Old names keys of older versions, spelt in full, that are read, with a warning, where the key itself is not set.
+func (s *Setting) Old(keys ...string) *Setting { s.Olds = append(s.Olds, keys...); return s }
+
+// Also names other keys, spelt in full, that are read silently where the key itself is not set.
+func (s *Setting) Also(keys ...string) *Setting { s.Others = append(s.Others, keys...); return s }
+
+// From names the system property and the environment variable that hold where no key is set.
+func (s *Setting) From(property, env string) *Setting { s.property, s.env = property, env; return s }
+
+// Bound adds a condition on the value, checked after all settings have been read.
+func (s *Setting) Bound(check func() error) *Setting { s.bounds = append(s.bounds, check); return s }
+
+// Number is a declared number; its bounds are in the unit of the file.
+type Number struct {
+	*Setting
+	value func() int64
+}
+
+// AtLeast refuses what is below low.
+func (n *Number) AtLeast(low int64) *Number {
+	n.Bound(func() error {
+		if v := n.value(); v < low {
+			return fmt.Errorf("%d is less than %d, the least it may be", v, low)
+		}
+		return nil
+	})
+	return n
+}
+
+// AtMost refuses what is above high.
+func (n *Number) AtMost(high int64) *Number {
+	n.Bound(func() error {
+		if v := n.value(); v > high {
+			return fmt.Errorf("%d is more than %d, the most it may be", v, high)
+		}
+		return nil
+	})
+	return n
+}
+
+func (d *Decl) add(s *Setting) *Setting {
+	s.Key = d.prefix + s.Key
+	d.settings = append(d.settings, s)
+	return s
+}
+
+// String declares a text.
+func (d *Decl) String(p *string, key, value, doc string) *Setting {
+	*p = value
+	return d.add(&Setting{Key: key, Type: "text", Default: value, Doc: doc, parse: func(text string) error {
+		*p = text
+		return nil
+	}})
+}
+
+// Strings declares a list of words, separated by white space.
+func (d *Decl) Strings(p *[]string, key, value, doc string) *Setting {
+	*p = strings.Fields(value)
+	return d.add(&Setting{Key: key, Type: "list of words", Default: value, Doc: doc, parse: func(text string) error {
+		*p = strings.Fields(text)
+		return nil
+	}})
+}
+
+// Bool declares a truth value. As in Flume, everything but true (in any case) is false; what is neither is warned of.
+func (d *Decl) Bool(p *bool, key string, value bool, doc string) *Setting {
+	*p = value
+	return d.add(&Setting{Key: key, Type: "true or false", Default: strconv.FormatBool(value), Doc: doc,
+		parse: func(text string) error {
+			*p = strings.EqualFold(text, "true")
+			return nil
+		},
+		warnings: func(text string) string {
+			if strings.EqualFold(text, "true") || strings.EqualFold(text, "false") {
+				return ""
+			}
+			return fmt.Sprintf("%q is neither true nor false; it is taken as false", text)
+		}})
+}
+
+// Int declares a 32-bit number, as Java's int.
+func (d *Decl) Int(p *int, key string, value int, doc string) *Number {
+	*p = value
+	s := d.add(&Setting{Key: key, Type: "number", Default: strconv.Itoa(value), Doc: doc, parse: func(text string) error {
+		n, err := strconv.ParseInt(text, 10, 32)
+		if err != nil {
+			return err
+		}
+		*p = int(n)
+		return nil
+	}})
+	return &Number{s, func() int64 { return int64(*p) }}
+}
+
+// Int64 declares a 64-bit number, as Java's long.
+func (d *Decl) Int64(p *int64, key string, value int64, doc string) *Number {
+	*p = value
+	s := d.add(&Setting{Key: key, Type: "number", Default: strconv.FormatInt(value, 10), Doc: doc, parse: func(text string) error {
+		n, err := strconv.ParseInt(text, 10, 64)
+		if err != nil {
+			return err
+		}
+		*p = n
+		return nil
+	}})
+	return &Number{s, func() int64 { return *p }}
+}
+
+// Seconds declares a duration that the file gives as a number of seconds.
+func (d *Decl) Seconds(p *time.Duration, key string, value time.Duration, doc string) *Number {
+	return d.duration(p, key, value, time.Second, "number of seconds", doc)
+}
+
+// Millis declares a duration that the file gives as a number of milliseconds.
+func (d *Decl) Millis(p *time.Duration, key string, value time.Duration, doc string) *Number {
+	return d.duration(p, key, value, time.Millisecond, "number of milliseconds", doc)
+}
+
+func (d *Decl) duration(p *time.Duration, key string, value, unit time.Duration, typ, doc string) *Number {
+	*p = value
+	s := d.add(&Setting{Key: key, Type: typ, Default: strconv.FormatInt(int64(value/unit), 10), Doc: doc, parse: func(text string) error {
+		n, err := strconv.ParseInt(text, 10, 64)
+		if err != nil {
+			return err
+		}
+		if n > math.MaxInt64/int64(unit) || n < math.MinInt64/int64(unit) {
+			return strconv.ErrRange
+		}
+		*p = time.Duration(n) * unit
+		return nil
+	}})
+	return &Number{s, func() int64 { return int64(*p / unit) }}
+}
+
+// Choice declares a setting that takes one of a few words, in any case.
+func Choice[T ~string](d *Decl, p *T, key string, value T, doc string, words ...T) *Setting {
+	*p = value
+	choices := make([]string, len(words))
+	for i, w := range words {
+		choices[i] = string(w)
+	}
+	return d.add(&Setting{Key: key, Type: "one of " + strings.Join(choices, ", "), Default: string(value), Doc: doc, Choices: choices,
+		parse: func(text string) error {
+			for _, w := range words {
+				if strings.EqualFold(text, string(w)) {
+					*p = w
+					return nil
+				}
+			}
+			return errors.New("no such word")
+		}})
+}
+
+// Rest declares that every key below prefix (kafka.producer.) is a setting, passed on under the rest of its name.
+func (d *Decl) Rest(p *Values, prefix, doc string) {
+	d.rests = append(d.rests, restSetting{d.prefix + prefix, p, doc})
+}
+
+// Under declares settings that several components share, below prefix.
+func (d *Decl) Under(prefix string, s Settings) {
+	outer := d.prefix
+	d.prefix += prefix
+	s.Declare(d)
+	d.prefix = outer
+}
+
+// BatchSize declares how many events the component moves in one transaction; the agent compares it with the channel.
+func (d *Decl) BatchSize(p *int, key string, value int, doc string) *Number {
+	n := d.Int(p, key, value, doc)
+	d.Check(func() error { d.limits.BatchSize = *p; return nil })
+	return n
+}
+
+// TransactionCapacity declares the most events of one transaction of a channel.
+func (d *Decl) TransactionCapacity(p *int, key string, value int, doc string) *Number {
+	n := d.Int(p, key, value, doc)
+	d.Check(func() error { d.limits.TransactionCapacity = *p; return nil })
+	return n
+}
+
+// Check adds a condition on several settings. It runs when all have been read, and only if each could be read.
+// The error is fatal unless it is made by Warn; At gives it the place of a key; errors.Join gives several.
+func (d *Decl) Check(check func() error) { d.checks = append(d.checks, check) }
+
+// Property finds a system property, for defaults such as user.home.
+func (d *Decl) Property(name string) (string, bool) {
+	if d.section == nil || d.section.Property == nil {
+		return "", false
+	}
+	return d.section.Property(name)
+}
+
+type placedError struct {
+	error
+	key  string
+	warn bool
+}
+
+func (e *placedError) Unwrap() error { return e.error }
+
+// At places what a Check found at a key (as the file spells it below the component).
+func At(key string, err error) error { return &placedError{error: err, key: key} }
+
+// Warn makes what a Check found a warning at key; the component runs.
+func Warn(key string, err error) error { return &placedError{error: err, key: key, warn: true} }
+
+// Manual is what can be said of a component's settings without a file.
+type Manual struct {
+	Settings []*Setting
+	Prefixes []Prefix
+}
+
+// Prefix is a family of settings that is passed on.
+type Prefix struct{ Prefix, Doc string }
+
+// Describe declares s without a file, for manual pages and completion.
+func Describe(s Settings) Manual {
+	var d Decl
+	s.Declare(&d)
+	m := Manual{Settings: d.settings}
+	for _, r := range d.rests {
+		m.Prefixes = append(m.Prefixes, Prefix{r.prefix, r.doc})
+	}
+	return m
+}
+
+// Bind reads sec into s and returns every problem at once, among them each key of sec that nobody has claimed.
+func Bind(s Settings, sec *Section) (Limits, Problems) {
+	d := Decl{section: sec}
+	s.Declare(&d)
+	for _, st := range d.settings {
+		d.read(st)
+	}
+	for _, r := range d.rests {
+		*r.into = append(Values(nil), d.restOf(r)...)
+	}
+	if !d.problems.Fatal() {
+		for _, st := range d.settings {
+			for _, bound := range st.bounds {
+				if err := bound(); err != nil {
+					d.report(Fatal, d.spelling(st), err.Error())
+				}
+			}
+		}
+	}
+	if !d.problems.Fatal() {
+		for _, check := range d.checks {
+			d.judge("", false, check())
+		}
+	}
+	for _, v := range sec.Unclaimed() {
+		d.report(Warning, v.Key, d.unknown(v))
+	}
+	return d.limits, d.problems
+}
+
+// restOf leaves out the declared settings that stand below the same prefix.
+func (d *Decl) restOf(r restSetting) Values {
+	var out Values
+	for _, v := range d.section.Values {
+		rest, ok := strings.CutPrefix(v.Key, r.prefix)
+		if !ok || rest == "" || d.section.claimed[v.Key] {
+			continue
+		}
+		d.section.claimed[v.Key] = true
+		v.Key = rest
+		out = append(out, v)
+	}
+	return out
+}
+
+func (d *Decl) report(sev Severity, key, text string) {
+	d.problems = append(d.problems, d.section.Problem(sev, key, text))
+}
+
+// spelling is the key under which the file has the setting.
+func (d *Decl) spelling(s *Setting) string {
+	for _, key := range append(append([]string{s.Key}, s.Others...), s.Olds...) {
+		if _, ok := d.section.Values.Get(key); ok {
+			return key
+		}
+	}
+	return s.Key
+}
+
+func (d *Decl) read(s *Setting) {
+	var found bool
+	take := func(key string, old bool) {
+		v, ok := d.section.Get(key)
+		if !ok {
+			return
+		}
+		if old {
+			what := "is an old name of " + strconv.Quote(s.Key)
+			if found {
+				what += ", which is set too and wins"
+			}
+			d.report(Warning, key, what)
+		}
+		if !found {
+			found = true
+			d.set(s, key, v.Text)
+		}
+	}
+	take(s.Key, false)
+	for _, key := range s.Others {
+		take(key, false)
+	}
+	for _, key := range s.Olds {
+		take(key, true)
+	}
+	if found {
+		return
+	}
+	if text, ok := d.section.lookup(s.property, s.env); ok {
+		d.set(s, s.Key, text)
+		return
+	}
+	if s.required {
+		d.report(Fatal, s.Key, "is required and not set: "+s.Doc)
+	}
+}
+
+func (d *Decl) set(s *Setting, key, text string) {
+	if err := s.parse(strings.TrimSpace(text)); err != nil {
+		value := strconv.Quote(text)
+		if s.secret {
+			value = "the value"
+		}
+		message := fmt.Sprintf("%s is not a %s", value, s.Type)
+		if s.Choices != nil {
+			message = fmt.Sprintf("%s is not %s", value, s.Type)
+		}
+		if errors.Is(err, strconv.ErrRange) {
+			message = fmt.Sprintf("%s is beyond the range of this setting", value)
+		}
+		if s.lenient {
+			d.report(Warning, key, message+"; the default "+s.Default+" is taken")
+			return
+		}
+		d.report(Fatal, key, message)
+		return
+	}
+	if s.warnings != nil {
+		if w := s.warnings(text); w != "" {
+			d.report(Warning, key, w)
+		}
+	}
+}
+
+// judge turns what a Check returned into problems.
+func (d *Decl) judge(key string, warn bool, err error) {
+	if err == nil {
+		return
+	}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, e := range joined.Unwrap() {
+			d.judge(key, warn, e)
+		}
+		return
+	}
+	if placed, ok := err.(*placedError); ok {
+		d.judge(placed.key, placed.warn, placed.error)
+		return
+	}
+	sev := Fatal
+	if warn {
+		sev = Warning
+	}
+	d.report(sev, key, err.Error())
+}

@@ -1,0 +1,157 @@
+package flume
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Emit hands a batch over. Nil means: every required channel has committed it. The batch is no longer the caller's.
+// It may be called from many goroutines at once.
+type Emit func(ctx context.Context, b Batch) error
+
+// A Source receives events. Open binds what it listens on, so that a taken port is Open's error.
+//
+// Run returns when ctx ends or with the error that keeps it from going on; it is called once. Events that it has
+// accepted when ctx ends are still emitted. Close frees what Open took and ends a Run that is still under way.
+type Source interface {
+	Run(ctx context.Context, emit Emit) error
+	Close() error
+}
+
+// An Interceptor changes, drops or rejects events. It owns the batch until it returns. An error fails the whole batch:
+// the source is told and decides; what can never pass is a Rejection instead. Calls can overlap.
+type Interceptor interface {
+	Intercept(ctx context.Context, b Batch) (Batch, []Rejection, error)
+	Close() error
+}
+
+// A Selector says which channels each event goes to. Events are read-only from here on. Calls can overlap.
+type Selector interface {
+	Select(b Batch, r *Routes)
+}
+
+// Routes collects a selector's answer. Channels are numbered in the order of Env.Channels.
+type Routes struct {
+	required, optional []Batch
+}
+
+// Reset makes r an empty answer over n channels.
+func (r *Routes) Reset(n int) {
+	r.required = append(r.required[:0], make([]Batch, n)...)
+	r.optional = append(r.optional[:0], make([]Batch, n)...)
+}
+
+// Require sends events to a channel that must commit them before the source is acknowledged.
+func (r *Routes) Require(channel int, events ...Event) { put(r.required, channel, events) }
+
+// Offer sends events to a channel whose failure is counted and otherwise ignored.
+func (r *Routes) Offer(channel int, events ...Event) { put(r.optional, channel, events) }
+
+// put shares the first run of events with the caller and copies only when a second one follows.
+func put(to []Batch, channel int, events []Event) {
+	if len(to[channel]) == 0 {
+		to[channel] = events[:len(events):len(events)]
+		return
+	}
+	to[channel] = append(to[channel], events...)
+}
+
+// Required returns what goes to a required channel.
+func (r *Routes) Required(channel int) Batch { return r.required[channel] }
+
+// Optional returns what goes to an optional channel.
+func (r *Routes) Optional(channel int) Batch { return r.optional[channel] }
+
+// What a channel answers when it cannot serve. Errors returned may wrap them.
+var (
+	ErrFull     = errors.New("the channel is full")                        // Put: no room came free in time
+	ErrTooLarge = errors.New("the batch is larger than the whole channel") // Put: there will never be room
+	ErrEmpty    = errors.New("the channel is empty")                       // Take, Once: nothing is there
+)
+
+// Limits bound what one Take returns or one Deliver can hold.
+type Limits struct {
+	Events int           // 0: as many as the channel's transactionCapacity
+	Bytes  int           // of bodies and headers; a single event is always given; 0: no bound
+	Linger time.Duration // how long to wait for more after the first event; 0 nearly everywhere
+}
+
+// A Channel holds events until a sink has delivered them. All methods may be called from many goroutines.
+type Channel interface {
+	// Put reserves room (events, bytes, disk) and waits for it as the settings allow: ErrFull, ErrTooLarge.
+	// After it returned nil, Commit fails only on I/O.
+	Put(ctx context.Context, b Batch) (Transaction, error)
+	// Take waits for an event; it never returns an empty batch. ErrEmpty only when ctx has ended and nothing is there:
+	// after the end of ctx it goes on to return what is left.
+	Take(ctx context.Context, l Limits) (Transaction, error)
+	Close() error
+}
+
+// Volatile is what a channel may say of itself: that its events are gone with the process. The agent lets sinks drain
+// such a channel before it stops.
+type Volatile interface{ Volatile() bool }
+
+// A Transaction is a batch on its way into a channel or out of it. It is used by one goroutine.
+type Transaction interface {
+	Batch() Batch
+	Commit(ctx context.Context) error
+	// Split keeps the events of a Take with these indexes (ascending) in a transaction of their own; the rest stays here.
+	Split(keep []int) Transaction
+	// Rollback gives up: events put are forgotten, events taken are at the head of the channel again, in their order.
+	// A no-op after Commit.
+	Rollback()
+}
+
+// A Sink delivers events. The agent owns the transaction; a sink only borrows the batch until Deliver returns. Calls
+// do not overlap.
+type Sink interface {
+	// Deliver returns nil when all are delivered, *PartialError when some are, any other error when none is.
+	Deliver(ctx context.Context, b Batch) error
+	// Limits is the most that one Deliver takes. Zero leaves it to the channel.
+	Limits() Limits
+	Close() error
+}
+
+// A PartialError tells the fate of a batch of which a part was delivered: what is neither rejected nor pending was.
+type PartialError struct {
+	Rejected []Rejected // can never be delivered: to the dead letters
+	Pending  []int      // indexes, ascending: not safe yet, to be offered again; Err says why
+	InOrder  bool       // nothing may overtake the pending: they go back to the head of the channel
+	Err      error
+}
+
+// Rejected is the index of an event in the batch and why it can never be delivered.
+type Rejected struct {
+	Index int
+	Err   error
+}
+
+func (e *PartialError) Error() string {
+	if e.Err == nil {
+		return fmt.Sprintf("%d events were rejected, the first: %v", len(e.Rejected), e.Rejected[0].Err)
+	}
+	return fmt.Sprintf("%d events are not delivered yet: %v", len(e.Pending), e.Err)
+}
+
+func (e *PartialError) Unwrap() error { return e.Err }
+
+// A Rejection is an event that can never pass, on its way to the dead letters.
+type Rejection struct {
+	Event    Event
+	Err      error
+	Position string // where it came from, such as "test3-0@42" (topic, partition, offset); may be empty
+}
+
+// A SinkProcessor decides which sink of its group delivers next. Process is one round; it is called in a loop.
+type SinkProcessor interface {
+	Process(ctx context.Context, group []Drain) error
+}
+
+// A Drain is one sink with its channel. Once takes a batch, delivers, settles and commits. It returns ErrEmpty when
+// there was nothing, which is no failure.
+type Drain struct {
+	Name string
+	Once func(ctx context.Context) error
+}
