@@ -26,7 +26,7 @@ func TestGuide(t *testing.T) {
 		"channel-file-encryption.conf": {"6: a1.channels.c1.encryption.keyProvider: is set in line 5 too, to another value; this line wins"},
 		"config-property-ref-override.conf": {
 			"3: NC_PORT: belongs to no agent and no value uses it as ${NC_PORT}; keys are AGENT.sources, AGENT.sinks.NAME.KEY …"},
-		"configfilter-env.conf": {"9: a1.sources.r1.keystorePassword: the value holds a # in the middle: only a whole line can be a comment, so all of it is the value"},
+		"configfilter-env.conf":             {"9: a1.sources.r1.keystorePassword: the value holds a # in the middle: only a whole line can be a comment, so all of it is the value"},
 		"configfilter-external-suffix.conf": {`12: a1.sinks.k1.sink.directory: "/var/log/flume/agent_${f1['agent_name']} # will be /var/log/flume/agent_1234" holds a # in the middle: only a whole line can be a comment, so all of it is the value`},
 		"configfilter-external.conf":        {"11: a1.sources.r1.keystorePassword: the value holds a # in the middle: only a whole line can be a comment, so all of it is the value"},
 		"configfilter-hadoop.conf": {
