@@ -1,6 +1,7 @@
 package conf
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -440,7 +441,11 @@ func (r *reading) filter(d *draft, p *property) error {
 		}
 		text, err := r.ask(d, token)
 		if err != nil {
-			return err
+			var doubt *placedError
+			if !errors.As(err, &doubt) || !doubt.warn {
+				return err
+			}
+			r.report(Warning, p, err.Error())
 		}
 		b.WriteString(text)
 		rest = rest[at+end+1:]
@@ -476,7 +481,7 @@ func (r *reading) ask(d *draft, token string) (string, error) {
 	}
 	text, err := f.filter.Lookup(key)
 	if err != nil {
-		return "", fmt.Errorf("${%s}: %w", token, err)
+		err = fmt.Errorf("${%s}: %w", token, err)
 	}
-	return text, nil
+	return text, err
 }

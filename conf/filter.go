@@ -4,7 +4,8 @@ import "strings"
 
 // A Filter resolves ${NAME['key']} in values: a config filter of the agent.
 type Filter interface {
-	// Lookup returns the value of key. The error does not hold the value.
+	// Lookup returns the value of key. With an error made by Warn the value is taken and the error reported. The error
+	// does not hold the value.
 	Lookup(key string) (string, error)
 }
 
