@@ -1,14 +1,14 @@
 // Package supervise keeps components open: what cannot open is tried again, what broke is closed and opened again, and
 // the log says what is new and no more.
 //
-//	      ┌───────────── every 3 s ────────────┐
-//	      ▼                                    │
-//	     Open ──error──▶ said once, counted ───┤
-//	      │                                    │
-//	      ▼                                    │
-//	     Use ───error──▶ Close ────────────────┘
-//	      │
-//	      └──nil, or the end──▶ Close, done
+//	 ┌───────────── every 3 s ────────────┐
+//	 ▼                                    │
+//	Open ──error──▶ said once, counted ───┤
+//	 │                                    │
+//	 ▼                                    │
+//	Use ───error──▶ Close ────────────────┘
+//	 │
+//	 └──nil, or the end──▶ Close, done
 //
 // A panic of a component is an error like any other, said with its stack as the bug that it is.
 package supervise
@@ -37,19 +37,24 @@ type Task[C any] struct {
 
 // Run keeps the component open until Use returns nil or ctx ends. When it returns, the component is closed.
 func (t *Task[C]) Run(ctx context.Context) {
-	trouble := Trouble{Log: t.Log, Failing: t.Name + " is not running", Over: t.Name + " is running again"}
+	opening := Trouble{Log: t.Log, Failing: t.Name + " cannot be opened", Over: t.Name + " is open now"}
+	using := Trouble{Log: t.Log, Failing: t.Name + " broke off and is opened again"}
 	tried := t.Tried
 	for {
+		trouble := &opening
 		c, err := t.open(ctx)
-		if err == nil {
-			trouble.End()
-		}
 		if tried != nil {
 			tried()
 			tried = nil
 		}
 		if err == nil {
+			opening.End()
+			trouble = &using
+			from := time.Now()
 			err = t.use(ctx, c)
+			if time.Since(from) > time.Minute {
+				using.End()
+			}
 			if closing := t.close(c); closing != nil {
 				t.Log.Warn("closing "+t.Name, "err", closing)
 			}

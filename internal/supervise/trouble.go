@@ -14,7 +14,7 @@ import (
 type Trouble struct {
 	Log     *slog.Logger
 	Failing string // "sink k1 cannot deliver"
-	Over    string // "sink k1 delivers again"
+	Over    string // "sink k1 delivers again"; empty: the end is not said
 
 	kinds  []string // the errors that have been said, without their numbers
 	count  int
@@ -65,7 +65,7 @@ func (t *Trouble) End() {
 		return
 	}
 	t.ended = true
-	if t.said {
+	if t.said && t.Over != "" {
 		t.said = false
 		t.Log.Info(t.Over, "failures", t.count, "for", time.Since(t.since).Round(time.Millisecond).String())
 	}
