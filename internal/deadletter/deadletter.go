@@ -19,7 +19,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -47,6 +46,7 @@ type Letters struct {
 	mu      sync.Mutex
 	file    *os.File // nil: none is being written
 	size    int64    // of file
+	head    int64    // how much of it is no letter
 	opened  time.Time
 	total   int64 // of all files in dir when last looked at, and what was written since
 	marker  [16]byte
@@ -119,18 +119,17 @@ func (l *Letters) room(need int64) error {
 		l.dir, l.total, l.limit, need, ErrFull)
 }
 
-// undo takes back what a Write that failed has left. What cannot be taken back is left behind in a file that gets
-// nothing more, as after a crash.
+// undo takes back what a Write that failed has left, and ends the file: after an fsync that failed nobody knows what of
+// it is on disk. What cannot be taken back stays, as after a crash.
 func (l *Letters) undo(cause error) error {
-	err := fmt.Errorf("writing dead letters to %s: %w", l.file.Name(), cause)
-	if l.file.Truncate(l.size) == nil {
-		if _, seeking := l.file.Seek(l.size, io.SeekStart); seeking == nil {
-			return err
-		}
-	}
-	_ = l.file.Close() // the file is given up for the error above
+	file := l.file
 	l.file = nil
-	return err
+	_ = file.Truncate(l.size) // the error is the one that brought us here
+	_ = file.Close()
+	if l.size == l.head {
+		_ = os.Remove(file.Name())
+	}
+	return fmt.Errorf("writing dead letters to %s: %w", file.Name(), cause)
 }
 
 func (l *Letters) begin(now time.Time) error {
@@ -162,7 +161,7 @@ func (l *Letters) begin(now time.Time) error {
 		_ = os.Remove(file.Name())
 		return fmt.Errorf("beginning the dead letters %s: %w", file.Name(), err)
 	}
-	l.file, l.opened, l.size = file, now, int64(len(head))
+	l.file, l.opened, l.size, l.head = file, now, int64(len(head)), int64(len(head))
 	l.total += l.size
 	return nil
 }

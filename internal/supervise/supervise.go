@@ -10,11 +10,12 @@
 //	 │
 //	 └──nil, or the end──▶ Close, done
 //
-// A panic of a component is an error like any other, said with its stack as the bug that it is.
+// A panic of a component is an error like any other, said as the bug that it is, with its stack.
 package supervise
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -56,7 +57,7 @@ func (t *Task[C]) Run(ctx context.Context) {
 				using.End()
 			}
 			if closing := t.close(c); closing != nil {
-				t.Log.Warn("closing "+t.Name, "err", closing)
+				t.Log.Warn("closing "+t.Name, append([]any{"err", closing}, stack(closing)...)...)
 			}
 			if err == nil {
 				return
@@ -73,32 +74,41 @@ func (t *Task[C]) Run(ctx context.Context) {
 }
 
 func (t *Task[C]) open(ctx context.Context) (c C, err error) {
-	defer Recover(t.Log, "opening "+t.Name, &err)
+	defer Recover("opening "+t.Name, &err)
 	return t.Open(ctx)
 }
 
 func (t *Task[C]) use(ctx context.Context, c C) (err error) {
-	defer Recover(t.Log, t.Name, &err)
+	defer Recover("running "+t.Name, &err)
 	return t.Use(ctx, c)
 }
 
 func (t *Task[C]) close(c C) (err error) {
-	defer Recover(t.Log, "closing "+t.Name, &err)
+	defer Recover("closing "+t.Name, &err)
 	return t.Close(c)
 }
 
 // A Bug is a panic of a component, recovered.
-type Bug struct{ Doing, Panic string }
+type Bug struct{ Doing, Panic, Stack string }
 
-func (b *Bug) Error() string { return fmt.Sprintf("BUG while %s: %s", b.Doing, b.Panic) }
+func (b *Bug) Error() string {
+	return fmt.Sprintf("BUG while %s, please report it: %s", b.Doing, b.Panic)
+}
 
-// Recover, deferred, turns a panic into a *Bug and writes its stack to the log.
-func Recover(log *slog.Logger, doing string, err *error) {
+// Recover, deferred, turns a panic into a *Bug.
+func Recover(doing string, err *error) {
 	if p := recover(); p != nil {
-		bug := &Bug{doing, fmt.Sprint(p)}
-		log.Error(bug.Error()+"; please report it", "stack", string(debug.Stack()))
-		*err = bug
+		*err = &Bug{doing, fmt.Sprint(p), string(debug.Stack())}
 	}
+}
+
+// stack is what the log says of a bug beside the error.
+func stack(err error) []any {
+	var bug *Bug
+	if errors.As(err, &bug) {
+		return []any{"stack", bug.Stack}
+	}
+	return nil
 }
 
 // Sleep waits for d. The error is that of ctx, if it ends before.

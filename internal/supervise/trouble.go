@@ -5,17 +5,19 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
 // Trouble says of something that fails again and again what is new: that it fails, that it fails in another way, that
 // it still does after one minute, two, four and so on up to an hour, and that it is over. Something that fails every
-// other time is said once a while too. It is used by one goroutine at a time.
+// other time is said once a while too. It may be used by many goroutines.
 type Trouble struct {
 	Log     *slog.Logger
 	Failing string // "sink k1 cannot deliver"
 	Over    string // "sink k1 delivers again"; empty: the end is not said
 
+	mu     sync.Mutex
 	kinds  []string // the errors that have been said, without their numbers
 	count  int
 	since  time.Time // the first failure
@@ -31,6 +33,8 @@ const most = 8
 
 // Report is called for each failure; retry is when it is tried again, zero: nobody knows.
 func (t *Trouble) Report(level slog.Level, err error, retry time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	now := time.Now()
 	if t.count == 0 || t.ended && now.Sub(t.last) > time.Minute {
 		t.kinds, t.count, t.since, t.step = t.kinds[:0], 0, now, time.Minute
@@ -56,11 +60,17 @@ func (t *Trouble) Report(level slog.Level, err error, retry time.Duration) {
 	if retry > 0 {
 		args = append(args, "retry", retry.Round(time.Millisecond).String())
 	}
+	if bug := stack(err); bug != nil {
+		level = slog.LevelError
+		args = append(args, bug...)
+	}
 	t.Log.Log(context.Background(), level, t.Failing, args...)
 }
 
-// End is called for each success, and costs nothing where there was no failure.
+// End is called for each success.
 func (t *Trouble) End() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	if t.count == 0 || t.ended {
 		return
 	}
