@@ -63,6 +63,9 @@ type restSetting struct {
 // Required makes the component fatal without a value.
 func (s *Setting) Required() *Setting { s.required = true; return s }
 
+// IsRequired reports whether the component is fatal without a value.
+func (s *Setting) IsRequired() bool { return s.required }
+
 // Secret keeps the value out of messages.
 func (s *Setting) Secret() *Setting { s.secret = true; return s }
 
