@@ -1,5 +1,7 @@
 package conf
 
+import "time"
+
 // Options say what stands outside of the files.
 type Options struct {
 	Property Lookup // system properties, -Dname=value
@@ -7,7 +9,10 @@ type Options struct {
 	// BareEnv resolves ${NAME} from the environment too where no key has that name: the effect of
 	// -DpropertiesImplementation=org.apache.flume.node.EnvVarResolverProperties.
 	BareEnv bool
+	// Agent is the one whose config filters are opened and asked, which may run programs. Empty: those of all agents.
+	Agent   string
 	Filters []FilterKind
+	Now     time.Time // of ${date:…}; zero: the clock
 }
 
 // A Config is what one or more files say.
@@ -25,7 +30,8 @@ func (c *Config) Agent(name string) *Agent {
 	return nil
 }
 
-// An Agent is one agent of a file: its listed components, in listed order.
+// An Agent is one agent of a file: its listed components, in listed order. A component that cannot run is there too;
+// its section says so ([Section.Fatal]).
 type Agent struct {
 	Name       string
 	Pos        Pos // of its first line

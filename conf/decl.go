@@ -322,6 +322,11 @@ func Bind(s Settings, sec *Section) (Limits, Problems) {
 			d.judge("", false, check())
 		}
 	}
+	for _, v := range sec.Values {
+		if v.Fault != "" {
+			d.report(Fatal, v.Key, v.Fault)
+		}
+	}
 	for _, v := range sec.Unclaimed() {
 		d.report(Warning, v.Key, d.unknown(v))
 	}
@@ -373,7 +378,9 @@ func (d *Decl) read(s *Setting) {
 		}
 		if !found {
 			found = true
-			d.set(s, key, v.Text)
+			if v.Fault == "" { // else Bind reports it
+				d.set(s, key, v)
+			}
 		}
 	}
 	take(s.Key, false)
@@ -387,7 +394,7 @@ func (d *Decl) read(s *Setting) {
 		return
 	}
 	if text, ok := d.section.lookup(s.property, s.env); ok {
-		d.set(s, s.Key, text)
+		d.set(s, s.Key, Value{Key: s.Key, Text: text})
 		return
 	}
 	if s.required {
@@ -395,10 +402,11 @@ func (d *Decl) read(s *Setting) {
 	}
 }
 
-func (d *Decl) set(s *Setting, key, text string) {
+func (d *Decl) set(s *Setting, key string, v Value) {
+	text := v.Text
 	if err := s.parse(strings.TrimSpace(text)); err != nil {
 		value := strconv.Quote(text)
-		if s.secret {
+		if s.secret || v.Secret || secretName(key) {
 			value = "the value"
 		}
 		message := fmt.Sprintf("%s is not a %s", value, s.Type)

@@ -1,8 +1,9 @@
 package conf
 
 import (
+	"cmp"
 	"fmt"
-	"sort"
+	"slices"
 	"strings"
 )
 
@@ -42,6 +43,7 @@ func (s Severity) String() string {
 // A Problem is one thing that is wrong with a configuration.
 type Problem struct {
 	Pos      Pos
+	Agent    string // the agent that it is about; empty: the file
 	Subject  string // the full key or component, such as a1.sinks.k1.hdfs.path; may be empty
 	Text     string // what is wrong and what to do; never a secret value
 	Severity Severity
@@ -71,15 +73,28 @@ func (ps Problems) Fatal() bool {
 	return false
 }
 
-// Sort orders by file and line, so that a reader can go through the file once.
-func (ps Problems) Sort() {
-	sort.SliceStable(ps, func(i, j int) bool {
-		a, b := ps[i].Pos, ps[j].Pos
-		if a.File != b.File {
-			return a.File < b.File
-		}
-		return a.Line < b.Line
+// Sort orders by file and line, so that a reader can go through the file once, and drops what is said twice.
+func (ps *Problems) Sort() {
+	slices.SortStableFunc(*ps, func(a, b Problem) int {
+		return cmp.Or(strings.Compare(a.Pos.File, b.Pos.File), cmp.Compare(a.Pos.Line, b.Pos.Line))
 	})
+	seen := make(map[Problem]bool, len(*ps))
+	*ps = slices.DeleteFunc(*ps, func(p Problem) bool {
+		again := seen[p]
+		seen[p] = true
+		return again
+	})
+}
+
+// Of returns the problems of one agent and those of no agent: what concerns whoever runs it.
+func (ps Problems) Of(agent string) Problems {
+	var out Problems
+	for _, p := range ps {
+		if p.Agent == "" || p.Agent == agent {
+			out = append(out, p)
+		}
+	}
+	return out
 }
 
 func (ps Problems) String() string {
@@ -89,4 +104,15 @@ func (ps Problems) String() string {
 		b.WriteByte('\n')
 	}
 	return b.String()
+}
+
+// secretName reports whether the value under a name must not be shown.
+func secretName(name string) bool {
+	name = strings.ToLower(name)
+	for _, word := range []string{"password", "passwd", "passphrase", "pwd", "secret", "token", "credential", "jaas", "apikey", "api.key", "api-key", "api_key", "accesskey", "access.key", "private"} {
+		if strings.Contains(name, word) {
+			return true
+		}
+	}
+	return false
 }

@@ -1,12 +1,20 @@
 package conf
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // A Value is one setting as the file has it: trimmed, substituted, with its place.
 type Value struct {
 	Key  string // relative to the section that holds it
 	Text string
 	Pos  Pos
+	// Fault says why there is no value, such as an environment variable that is not set; Text is then of no use and the
+	// component must not be opened. Read and Bind report it.
+	Fault string
+	// Secret values are not shown: the key says so, or a config filter gave them.
+	Secret bool
 }
 
 // Values are settings in file order. A key stands once: the file's last one.
@@ -25,6 +33,13 @@ func (vs Values) Get(key string) (Value, bool) {
 // Lookup finds a value that stands outside of the files: a system property (-Dname=value) or an environment variable.
 type Lookup func(name string) (string, bool)
 
+func (l Lookup) find(name string) (string, bool) {
+	if l == nil || name == "" {
+		return "", false
+	}
+	return l(name)
+}
+
 // A Section holds the settings of one component: all keys below a1.sinks.k1., say, or below the
 // a1.sources.r1.interceptors.i1. of an interceptor.
 //
@@ -40,6 +55,8 @@ type Section struct {
 
 	path    string // a1.sinks.k1.
 	claimed map[string]bool
+	empty   Values // keys without a value: as if they were not set
+	fatal   bool
 }
 
 // NewSection returns the section whose keys stand in the file below path, which ends with a dot.
@@ -63,18 +80,19 @@ func (s *Section) Get(key string) (Value, bool) {
 
 // Sub claims every key that starts with prefix (which ends with a dot) and returns them as a section of that name.
 func (s *Section) Sub(prefix, name string) *Section {
-	sub := NewSection(s.Agent, s.Group, name, s.path+prefix, s.Pos, s.claim(prefix))
+	sub := NewSection(s.Agent, s.Group, name, s.path+prefix, s.Pos, s.claim(s.Values, prefix))
 	sub.Property, sub.Env = s.Property, s.Env
+	sub.empty = s.claim(s.empty, prefix)
 	if len(sub.Values) > 0 {
 		sub.Pos = sub.Values[0].Pos
 	}
 	return sub
 }
 
-// claim takes every value whose key starts with prefix; the keys returned are without it.
-func (s *Section) claim(prefix string) Values {
+// claim takes every value of values whose key starts with prefix; the keys returned are without it.
+func (s *Section) claim(values Values, prefix string) Values {
 	var out Values
-	for _, v := range s.Values {
+	for _, v := range values {
 		if rest, ok := strings.CutPrefix(v.Key, prefix); ok && rest != "" {
 			s.claimed[v.Key] = true
 			v.Key = rest
@@ -95,25 +113,26 @@ func (s *Section) Unclaimed() Values {
 	return out
 }
 
+// Fatal reports whether what was read keeps the component from running: it has no type, or a value cannot be resolved.
+// Read has reported why.
+func (s *Section) Fatal() bool {
+	return s.fatal || slices.ContainsFunc(s.Values, func(v Value) bool { return v.Fault != "" })
+}
+
 // Problem describes what is wrong with key (or, with an empty key, with the whole component).
 func (s *Section) Problem(sev Severity, key, text string) Problem {
 	pos := s.Pos
 	if v, ok := s.Values.Get(key); ok {
 		pos = v.Pos
+	} else if v, ok := s.empty.Get(key); ok {
+		pos = v.Pos
 	}
-	return Problem{Pos: pos, Subject: s.Path(key), Text: text, Severity: sev}
+	return Problem{Pos: pos, Agent: s.Agent, Subject: s.Path(key), Text: text, Severity: sev}
 }
 
 func (s *Section) lookup(property, env string) (string, bool) {
-	if s.Property != nil && property != "" {
-		if v, ok := s.Property(property); ok {
-			return v, true
-		}
+	if v, ok := s.Property.find(property); ok {
+		return v, true
 	}
-	if s.Env != nil && env != "" {
-		if v, ok := s.Env(env); ok {
-			return v, true
-		}
-	}
-	return "", false
+	return s.Env.find(env)
 }
