@@ -140,7 +140,7 @@ func (p *program) runAgent(r *run, l *launch, log *slog.Logger, began time.Time)
 	for _, w := range l.warnings {
 		log.Warn(w)
 	}
-	cfg, problems, err := p.read(r.files, l)
+	cfg, problems, err := p.read(r.files, r.name, l)
 	if err != nil {
 		return err
 	}

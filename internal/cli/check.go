@@ -44,7 +44,7 @@ func runCheck(p *program, c *command, l *launch) error {
 	var configs []*conf.Config
 	var problems conf.Problems
 	for _, files := range sets {
-		cfg, found, err := p.read(files, l)
+		cfg, found, err := p.read(files, o.get("name"), l)
 		if err != nil {
 			return err
 		}

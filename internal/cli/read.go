@@ -3,62 +3,31 @@ package cli
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"net/url"
-	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/sluice-io/sluice/conf"
 )
 
-// read reads files as one configuration.
-func (p *program) read(files []string, l *launch) (*conf.Config, conf.Problems, error) {
-	for _, file := range files {
-		if err := readable(file); err != nil {
-			return nil, nil, err
-		}
-	}
+// read reads files as one configuration. Of agent only the config filters are asked; empty: those of all agents.
+func (p *program) read(files []string, agent string, l *launch) (*conf.Config, conf.Problems, error) {
 	cfg, problems, err := conf.Read(files, conf.Options{
 		Property: l.properties.lookup,
 		Env:      l.environment(p.environ),
 		BareEnv:  l.properties["propertiesImplementation"] == "org.apache.flume.node.EnvVarResolverProperties",
+		Agent:    agent,
 		Filters:  p.kit.ConfigFilters,
 	})
-	if err != nil {
-		return nil, nil, err
-	}
-	if len(cfg.Agents) == 0 {
-		return nil, problems, fmt.Errorf("%s%s names no agent: a configuration has lines such as a1.sources = r1", problems, strings.Join(files, ", "))
-	}
-	return cfg, problems, nil
-}
-
-// readable says of a file that cannot be read where it was looked for.
-func readable(file string) error {
-	where := ""
-	if dir, err := os.Getwd(); err == nil && !filepath.IsAbs(file) {
-		where = fmt.Sprintf(" (%s, looked for in %s)", file, dir)
-	}
-	f, err := os.Open(file)
-	if err != nil {
-		var at *fs.PathError
-		if errors.As(err, &at) {
-			err = at.Err
-		}
-		return fmt.Errorf("reading %s%s: %w", absolute(file), where, err)
-	}
-	defer f.Close()
-	info, err := f.Stat()
 	switch {
 	case err != nil:
-		return fmt.Errorf("reading %s: %w", absolute(file), err)
-	case info.IsDir():
-		return fmt.Errorf("reading %s%s: it is a directory, not a file", absolute(file), where)
-	case info.Mode().IsRegular() && info.Size() == 0:
-		return fmt.Errorf("reading %s%s: the file is empty", absolute(file), where)
+		return nil, nil, err
+	case len(cfg.Agents) > 0:
+		return cfg, problems, nil
+	case problems.Fatal():
+		return nil, nil, errors.New(strings.TrimSpace(problems.String()))
 	}
-	return nil
+	return nil, nil, fmt.Errorf("%s%s: there is no agent in it: a configuration has lines such as a1.sources = r1", problems, strings.Join(files, ", "))
 }
 
 // hasAgent says which agents there are where the one asked for is not.
