@@ -208,7 +208,10 @@ func serve(a *agent.Agent, l *launch, log *slog.Logger, began time.Time) error {
 			log.Warn("stopping at once, for this is the second signal", "signal", s)
 			a.Kill()
 			select {
-			case <-ended:
+			case err := <-ended:
+				if err != nil {
+					log.Warn("ending at once", "error", err)
+				}
 			case <-time.After(time.Second):
 			}
 			return statusOf(first)

@@ -27,9 +27,6 @@ func (p properties) lookup(name string) (string, bool) {
 	return v, ok
 }
 
-// is reports whether a switch is on: true in any case, as in Java.
-func (p properties) is(name string) bool { return strings.EqualFold(p[name], "true") }
-
 // readLaunch takes the launcher's options off the line, wherever they stand, and then reads flume-env.sh.
 func readLaunch(args []string, environ func(string) (string, bool)) (*launch, error) {
 	l := &launch{properties: javaProperties(environ), env: map[string]string{}}

@@ -159,7 +159,7 @@ func (f *flow) consume(ctx context.Context, to chan<- arrived) {
 }
 
 // watch counts until everything has arrived and nothing follows. Half way it calls interrupt.
-func (f *flow) watch(ctx context.Context, interrupt func(context.Context) error, agents ...*process) (Result, error) {
+func (f *flow) watch(ctx context.Context, interrupt func(context.Context) error, agents ...*process) (result Result, err error) {
 	ctx, stop := context.WithCancel(ctx)
 	producing, consuming := make(chan struct{}), make(chan struct{})
 	poll := make(chan arrived)
@@ -176,7 +176,7 @@ func (f *flow) watch(ctx context.Context, interrupt func(context.Context) error,
 		<-producing
 		<-consuming
 		if restarting {
-			<-interrupted
+			err = errors.Join(err, <-interrupted)
 		}
 	}()
 	for {
