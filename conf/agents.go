@@ -278,7 +278,9 @@ func (r *reading) sections(d *draft, group string) []*Section {
 			text := "is listed and has no settings"
 			if strings.Contains(name, ".") {
 				text += "; a name must not have a dot"
-			} else if near := Nearest(name, d.unlisted(group, listed)); near != "" {
+			} else if others := d.unlisted(group, listed); len(others) == 1 {
+				text += fmt.Sprintf("; did you mean %q, which is not listed?", others[0])
+			} else if near := Nearest(name, others); near != "" {
 				text += fmt.Sprintf("; did you mean %q, which is not listed?", near)
 			}
 			r.problems = append(r.problems, sec.Problem(Fatal, "", text))
@@ -311,7 +313,15 @@ func (r *reading) reportUnlisted(d *draft, group string, c *part, listed []strin
 	if d.lists[group] == nil {
 		text = fmt.Sprintf("is configured, but there is no list %s, so it does not run", list)
 	}
-	if near := Nearest(c.name, listed); near != "" {
+	bare := slices.DeleteFunc(slices.Clone(listed), func(name string) bool { return d.byName[group+"."+name] != nil })
+	near := Nearest(c.name, bare)
+	if near == "" && len(bare) == 1 {
+		near = bare[0]
+	}
+	if near == "" {
+		near = Nearest(c.name, listed)
+	}
+	if near != "" {
 		text += fmt.Sprintf("; did you mean %q?", near)
 	}
 	r.problems = append(r.problems, Problem{Pos: c.props[0].pos, Agent: d.name, Subject: list + "." + c.name, Text: text, Severity: Warning})

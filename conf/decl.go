@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -258,10 +259,10 @@ func (d *Decl) Check(check func() error) { d.checks = append(d.checks, check) }
 
 // Property finds a system property, for defaults such as user.home.
 func (d *Decl) Property(name string) (string, bool) {
-	if d.section == nil || d.section.Property == nil {
+	if d.section == nil {
 		return "", false
 	}
-	return d.section.Property(name)
+	return d.section.Property.find(name)
 }
 
 type placedError struct {
@@ -302,35 +303,47 @@ func Describe(s Settings) Manual {
 func Bind(s Settings, sec *Section) (Limits, Problems) {
 	d := Decl{section: sec}
 	s.Declare(&d)
+	for _, v := range sec.Values {
+		if v.Fault != "" {
+			d.report(Fatal, v.Key, v.Fault)
+		}
+	}
 	for _, st := range d.settings {
-		d.read(st)
+		if d.read(st) {
+			d.bound(st)
+		}
 	}
 	for _, r := range d.rests {
 		*r.into = append(Values(nil), d.restOf(r)...)
-	}
-	if !d.problems.Fatal() {
-		for _, st := range d.settings {
-			for _, bound := range st.bounds {
-				if err := bound(); err != nil {
-					d.report(Fatal, d.spelling(st), err.Error())
-				}
-			}
-		}
 	}
 	if !d.problems.Fatal() {
 		for _, check := range d.checks {
 			d.judge("", false, check())
 		}
 	}
-	for _, v := range sec.Values {
-		if v.Fault != "" {
-			d.report(Fatal, v.Key, v.Fault)
+	for _, v := range sec.empty {
+		switch {
+		case sec.claimed[v.Key] || v.Key == "type": // Read has reported a type that is empty
+		case d.known(v.Key):
+			d.report(Warning, v.Key, "is empty: as if it were not set")
+		default:
+			d.report(Warning, v.Key, d.unknown(v))
 		}
 	}
 	for _, v := range sec.Unclaimed() {
 		d.report(Warning, v.Key, d.unknown(v))
 	}
 	return d.limits, d.problems
+}
+
+// known reports whether a key that is no declared setting is read all the same: passed on, or by the agent.
+func (d *Decl) known(key string) bool {
+	keys, families := d.section.outer()
+	for _, r := range d.rests {
+		families = append(families, r.prefix)
+	}
+	return slices.Contains(keys, key) ||
+		slices.ContainsFunc(families, func(family string) bool { return strings.HasPrefix(key, family) })
 }
 
 // restOf leaves out the declared settings that stand below the same prefix.
@@ -354,7 +367,7 @@ func (d *Decl) report(sev Severity, key, text string) {
 
 // spelling is the key under which the file has the setting.
 func (d *Decl) spelling(s *Setting) string {
-	for _, key := range append(append([]string{s.Key}, s.Others...), s.Olds...) {
+	for _, key := range s.spellings() {
 		if _, ok := d.section.Values.Get(key); ok {
 			return key
 		}
@@ -362,53 +375,74 @@ func (d *Decl) spelling(s *Setting) string {
 	return s.Key
 }
 
-func (d *Decl) read(s *Setting) {
-	var found bool
-	take := func(key string, old bool) {
+// read sets a setting from the section and reports whether its value, which may be the default, can be used.
+func (d *Decl) read(s *Setting) bool {
+	var from string // the key whose value is taken
+	usable := true
+	for i, key := range s.spellings() {
 		v, ok := d.section.Get(key)
 		if !ok {
-			return
+			continue
 		}
-		if old {
-			what := "is an old name of " + strconv.Quote(s.Key)
-			if found {
-				what += ", which is set too and wins"
-			}
-			d.report(Warning, key, what)
+		old := i > len(s.Others)
+		switch {
+		case from != "" && old:
+			d.report(Warning, key, fmt.Sprintf("is an old name of %q; %q is set too and wins", s.Key, from))
+			continue
+		case from != "":
+			d.report(Warning, key, fmt.Sprintf("is another name of %q; %q is set too and wins", s.Key, from))
+			continue
+		case old:
+			d.report(Warning, key, fmt.Sprintf("is an old name of %q", s.Key))
 		}
-		if !found {
-			found = true
-			if v.Fault == "" { // else Bind reports it
-				d.set(s, key, v)
-			}
+		from = key
+		usable = v.Fault == "" && d.set(s, key, v.Text, "", v.Secret) // of a fault, Bind tells
+	}
+	if from != "" {
+		return usable
+	}
+	if text, ok := d.section.Property.find(s.property); ok {
+		return d.set(s, s.Key, text, "the system property "+s.property, false)
+	}
+	if text, ok := d.section.Env.find(s.env); ok {
+		return d.set(s, s.Key, text, "the environment variable "+s.env, false)
+	}
+	for _, key := range s.spellings() {
+		v, ok := d.section.empty.Get(key)
+		if !ok {
+			continue
 		}
-	}
-	take(s.Key, false)
-	for _, key := range s.Others {
-		take(key, false)
-	}
-	for _, key := range s.Olds {
-		take(key, true)
-	}
-	if found {
-		return
-	}
-	if text, ok := d.section.lookup(s.property, s.env); ok {
-		d.set(s, s.Key, Value{Key: s.Key, Text: text})
-		return
+		d.section.claimed[key] = true
+		switch {
+		case s.required:
+			d.report(Fatal, key, "is empty and required: "+s.Doc)
+			return false
+		case s.Default != "":
+			d.report(Warning, v.Key, fmt.Sprintf("is empty: as if it were not set, so it is %s", s.Default))
+		}
+		return true
 	}
 	if s.required {
 		d.report(Fatal, s.Key, "is required and not set: "+s.Doc)
+		return false
 	}
+	return true
 }
 
-func (d *Decl) set(s *Setting, key string, v Value) {
-	text := v.Text
-	if err := s.parse(strings.TrimSpace(text)); err != nil {
-		value := strconv.Quote(text)
-		if s.secret || v.Secret || secretName(key) {
-			value = "the value"
-		}
+// spellings are the keys under which a setting can stand: its own, others, old ones.
+func (s *Setting) spellings() []string { return slices.Concat([]string{s.Key}, s.Others, s.Olds) }
+
+// set parses text and reports whether it could be read. origin is where it comes from, if not from the file.
+func (d *Decl) set(s *Setting, key, text, origin string, secret bool) bool {
+	text = trim(text)
+	value := strconv.Quote(text)
+	if secret || s.secret || secretName(key) {
+		value = "the value"
+	}
+	if origin != "" {
+		value += " (" + origin + ")"
+	}
+	if err := s.parse(text); err != nil {
 		message := fmt.Sprintf("%s is not a %s", value, s.Type)
 		if s.Choices != nil {
 			message = fmt.Sprintf("%s is not %s", value, s.Type)
@@ -416,18 +450,41 @@ func (d *Decl) set(s *Setting, key string, v Value) {
 		if errors.Is(err, strconv.ErrRange) {
 			message = fmt.Sprintf("%s is beyond the range of this setting", value)
 		}
-		if s.lenient {
-			d.report(Warning, key, message+"; the default "+s.Default+" is taken")
-			return
-		}
-		d.report(Fatal, key, message)
-		return
+		d.refuse(s, key, message)
+		return s.lenient
 	}
 	if s.warnings != nil {
 		if w := s.warnings(text); w != "" {
 			d.report(Warning, key, w)
 		}
 	}
+	return true
+}
+
+// bound checks the bounds of one setting.
+func (d *Decl) bound(s *Setting) {
+	for _, bound := range s.bounds {
+		err := bound()
+		if err == nil {
+			continue
+		}
+		if s.lenient {
+			if bad := s.parse(s.Default); bad != nil {
+				panic("BUG: the default of " + s.Key + " cannot be read: " + bad.Error())
+			}
+		}
+		d.refuse(s, d.spelling(s), err.Error())
+		return
+	}
+}
+
+// refuse reports a value that cannot be. Of a lenient setting the default is taken.
+func (d *Decl) refuse(s *Setting, key, message string) {
+	if !s.lenient {
+		d.report(Fatal, key, message)
+		return
+	}
+	d.report(Warning, key, message+"; the default "+s.Default+" is taken")
 }
 
 // judge turns what a Check returned into problems.

@@ -90,16 +90,16 @@ func (x expanding) replace(text string) (string, error) {
 		if at < 0 {
 			break
 		}
+		end := closing(text[at+2:])
+		if end < 0 { // the rest stays, with escapes and all
+			x.p.open = true
+			break
+		}
 		if at > 0 && text[at-1] == '$' {
 			b.WriteString(text[:at-1])
 			b.WriteString("${")
 			text = text[at+2:]
 			continue
-		}
-		end := closing(text[at+2:])
-		if end < 0 {
-			x.p.open = true
-			break
 		}
 		value, err := x.value(text[at+2 : at+2+end])
 		if err != nil {
@@ -144,6 +144,12 @@ func (x expanding) value(inner string) (string, error) {
 	name, err := x.replace(name)
 	if err != nil {
 		return "", err
+	}
+	if before, after, found := strings.Cut(name, ":-"); found { // a ${…} in the name brought it in
+		if hasFallback {
+			after += ":-" + fallback
+		}
+		name, fallback, hasFallback = before, after, true
 	}
 	text, err := x.lookup(name, hasFallback)
 	switch {
@@ -268,6 +274,9 @@ func (x expanding) other(name string, hasFallback bool) (string, error) {
 		}
 		return x.again(name, text)
 	}
+	if name == "" {
+		return "", unset("${} names nothing; to keep it as it stands, write $${}")
+	}
 	if strings.ContainsAny(name, "[]'\"") {
 		return "", unset(fmt.Sprintf("${%s} is no key of this file and no config filter token: that is ${filter['key']}, the key of letters, digits, - and _", name))
 	}
@@ -277,7 +286,7 @@ func (x expanding) other(name string, hasFallback bool) (string, error) {
 	}
 	hint := ""
 	if inEnv {
-		hint = ", which is set"
+		hint = ", which is set,"
 	}
 	return "", unset(fmt.Sprintf("${%s} is no key of this configuration; for the environment variable%s write ${env:%s}, for a system property ${sys:%s}, to keep it as it stands $${%s}",
 		name, hint, name, name, name))

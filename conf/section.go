@@ -129,10 +129,3 @@ func (s *Section) Problem(sev Severity, key, text string) Problem {
 	}
 	return Problem{Pos: pos, Agent: s.Agent, Subject: s.Path(key), Text: text, Severity: sev}
 }
-
-func (s *Section) lookup(property, env string) (string, bool) {
-	if v, ok := s.Property.find(property); ok {
-		return v, true
-	}
-	return s.Env.find(env)
-}

@@ -2,19 +2,30 @@ package conf
 
 import (
 	"fmt"
+	"slices"
 	"strings"
+	"unicode"
 )
 
 // unknown says of a key that nobody claimed what its author may have meant.
 func (d *Decl) unknown(v Value) string {
-	text := "is not a setting"
-	s := d.nearest(v.Key)
-	if s == nil {
-		return text
+	const text = "is not a setting"
+	if s := d.nearest(v.Key); s != nil {
+		hint := fmt.Sprintf("%s; did you mean %q?", text, s.Key)
+		if _, set := d.section.Values.Get(d.spelling(s)); !set && s.Default != "" && !s.secret {
+			hint += fmt.Sprintf(" (which is %s as long as it is not set)", s.Default)
+		}
+		return hint
 	}
-	text += fmt.Sprintf("; did you mean %q?", s.Key)
-	if _, set := d.section.Values.Get(s.Key); !set && s.Default != "" && !s.secret {
-		text += fmt.Sprintf(" (which is %s as long as it is not set)", s.Default)
+	keys, families := d.section.outer()
+	for _, r := range d.rests {
+		families = append(families, r.prefix)
+	}
+	if key := Nearest(v.Key, keys); key != "" {
+		return fmt.Sprintf("%s; did you mean %q?", text, key)
+	}
+	if meant := inFamily(v.Key, families); len(meant) > 0 {
+		return fmt.Sprintf("%s; did you mean %q?", text, strings.Join(meant, `" or "`))
 	}
 	return text
 }
@@ -22,10 +33,10 @@ func (d *Decl) unknown(v Value) string {
 // nearest finds the setting that a misspelt key was meant for, or nil.
 func (d *Decl) nearest(key string) *Setting {
 	var best *Setting
-	least := 1 + len(key)/4 // so many slips are still a misspelling
+	least := tooMany
 	for _, s := range d.settings {
 		for _, name := range append([]string{s.Key}, s.Others...) {
-			if n := slips(key, name); n <= least && (best == nil || n < least) {
+			if n := slips(key, name); n < least {
 				best, least = s, n
 			}
 		}
@@ -35,34 +46,140 @@ func (d *Decl) nearest(key string) *Setting {
 
 // Nearest returns the one of names that word was probably meant for, or "".
 func Nearest(word string, names []string) string {
-	best, least := "", 1+len(word)/4
+	best, least := "", tooMany
 	for _, name := range names {
-		if n := slips(word, name); n <= least && (best == "" || n < least) {
+		if n := slips(word, name); n < least {
 			best, least = name, n
 		}
 	}
 	return best
 }
 
-// slips counts what separates two spellings: letters added, left out, replaced or swapped with their neighbour.
-// A lost or added prefix (batchSize for hdfs.batchSize) and other case are one slip; dashes against camel case none.
+// outer are the keys of a component that the agent reads, and the prefixes of families of them.
+func (s *Section) outer() (keys, families []string) {
+	if s.path != s.Agent+"."+s.Group+"."+s.Name+"." {
+		return []string{"type"}, nil // an interceptor's section, say
+	}
+	switch s.Group {
+	case sources:
+		return []string{"type", "channels", "interceptors", "selector.type"}, []string{"interceptors.", "selector."}
+	case sinks:
+		return []string{"type", "channel"}, nil
+	case sinkGroups:
+		return []string{"sinks", "processor.type"}, []string{"processor."}
+	}
+	return []string{"type"}, nil
+}
+
+// inFamily returns the keys that key may stand for where a prefix such as kafka.consumer. was misspelt, or a part of it
+// left out.
+func inFamily(key string, families []string) []string {
+	var out []string
+	words := strings.Split(key, ".")
+	for _, family := range families {
+		prefix := strings.Split(strings.TrimSuffix(family, "."), ".")
+		n := len(prefix)
+		if len(words) > n && slips(strings.Join(words[:n], "."), strings.Join(prefix, ".")) < tooMany {
+			out = append(out, family+strings.Join(words[n:], "."))
+			continue
+		}
+		if n > 1 && len(words) >= n && slices.Equal(words[:n-1], prefix[:n-1]) {
+			out = append(out, family+strings.Join(words[n-1:], "."))
+		}
+	}
+	return out
+}
+
+const digits = "0123456789"
+
+// tooMany slips are no misspelling.
+const tooMany = 1000
+
+// slips counts what separates two spellings: letters added, left out, replaced or swapped with their neighbour, at most
+// one in four of each part between dots. A part too many or too few (batchSize for hdfs.batchSize), a part of two that
+// is another (sink.rollInterval for hdfs.rollInterval, two slips), a word too many or too few (fileNamePrefix for filePrefix) and
+// other case or dashes are one slip.
 func slips(a, b string) int {
 	if a == b {
 		return 0
 	}
-	fa, fb := fold(a), fold(b)
-	if fa == fb || lastWord(fa) == lastWord(fb) && (!strings.Contains(fa, ".") || !strings.Contains(fb, ".")) {
+	if fold(a) == fold(b) {
 		return 1
 	}
-	return distance(fa, fb)
+	pa, pb := strings.Split(a, "."), strings.Split(b, ".")
+	if len(pa) > len(pb) {
+		pa, pb = pb, pa
+	}
+	switch missing := len(pb) - len(pa); {
+	case missing > 2:
+		return tooMany
+	case missing > 0 && isPartOf(pa, pb):
+		return missing
+	case missing == 1:
+		return min(tooMany, 1+aligned(pa, pb[1:]))
+	case missing == 0:
+		return aligned(pa, pb)
+	}
+	return tooMany
+}
+
+// aligned counts the slips of two spellings with the same number of parts.
+func aligned(a, b []string) int {
+	if len(a) == 2 && a[0] != b[0] && fold(a[1]) == fold(b[1]) {
+		return 2
+	}
+	sum := 0
+	for i := range a {
+		fa, fb := fold(a[i]), fold(b[i])
+		n := distance(fa, fb)
+		if n == 0 {
+			continue
+		}
+		if stem := strings.TrimRight(fa, digits); stem != fa && stem == strings.TrimRight(fb, digits) {
+			return tooMany // k1 and k2 are two names
+		}
+		switch wa, wb := camel(a[i]), camel(b[i]); {
+		case n <= max(1, len(fa)/4) && n < len(fb):
+			sum += n
+		case len(wa) == len(wb)+1 && len(wb) > 1 && isPartOf(wb, wa), len(wb) == len(wa)+1 && len(wa) > 1 && isPartOf(wa, wb):
+			sum++
+		default:
+			return tooMany
+		}
+	}
+	return sum
+}
+
+// isPartOf reports whether the words of short stand in long in that order.
+func isPartOf(short, long []string) bool {
+	for _, w := range long {
+		if len(short) > 0 && fold(w) == fold(short[0]) {
+			short = short[1:]
+		}
+	}
+	return len(short) == 0
+}
+
+// camel cuts fileNamePrefix into its words.
+func camel(s string) []string {
+	var out []string
+	from := 0
+	for i, c := range s {
+		if i > from && unicode.IsUpper(c) {
+			out = append(out, s[from:i])
+			from = i
+		}
+	}
+	return append(out, s[from:])
 }
 
 func fold(s string) string { return strings.ToLower(strings.NewReplacer("-", "", "_", "").Replace(s)) }
 
-func lastWord(s string) string { return s[strings.LastIndexByte(s, '.')+1:] }
-
-// distance is the optimal string alignment distance.
+// distance is the optimal string alignment distance. Words longer than any key are not looked at.
 func distance(a, b string) int {
+	if len(a) > 200 || len(b) > 200 {
+		return tooMany
+	}
 	before, row := make([]int, len(b)+1), make([]int, len(b)+1)
 	next := make([]int, len(b)+1)
 	for j := range row {
