@@ -53,6 +53,10 @@ type Section struct {
 	Property Lookup // -D; nil finds nothing
 	Env      Lookup // the environment; nil finds nothing
 
+	// Targets are the names that the settings may refer to: of a selector its source's channels, of a sink processor
+	// the sinks of its group; nil for everything else.
+	Targets []string
+
 	path    string // a1.sinks.k1.
 	claimed map[string]bool
 	empty   Values // keys without a value: as if they were not set

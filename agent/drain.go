@@ -1,0 +1,291 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/sluice-io/sluice/flume"
+	"github.com/sluice-io/sluice/internal/supervise"
+)
+
+// A drain is an open sink with its open channel: take, deliver, settle, commit. It is used by its runner's goroutine
+// alone.
+//
+//	                  ┌── nil ─────────────▶ commit
+//	take ─▶ Deliver ──┼── PartialError ────▶ rejections to disk; commit what is delivered; the pending are parked, or go back
+//	                  └── any other error ─▶ everything goes back to the head of the channel
+type drain struct {
+	name    string
+	path    string // a1.sinks.k1, for the dead letters
+	sink    flume.Sink
+	from    *outlet
+	limits  flume.Limits // of one Take
+	batch   int          // the declared batch size; 0: none
+	letters *letters
+	hard    context.Context
+	ready   func(*outlet) flume.Transaction // what a wait has taken already; nil outside of groups over several channels
+	over    context.Context                 // has ended: who takes with it does not wait
+	broken  error                           // the panic of the sink, which is not used any more
+	dismiss func(err error)                 // has the sink closed and opened again
+
+	park    bool // pending events may wait aside while the flow goes on: not in a group, where another sink may take them
+	parked  []parking
+	waiting int // events in parked
+	most    int // of waiting; from then on nothing is taken
+	later   supervise.Trouble
+
+	trouble *supervise.Trouble // of a sink in a group, which goes on with another sink; nil for one alone
+
+	complete, underflow, empty, attempt, success, failed, unread, rejected *atomic.Int64
+}
+
+// A parking is events that the sink could not deliver yet. They stay taken from the channel.
+type parking struct {
+	tx      flume.Transaction
+	due     time.Time
+	backoff supervise.Backoff
+}
+
+// once is the Once of flume.Drain. After the end of ctx it goes on for a volatile channel until that is empty.
+func (d *drain) once(ctx context.Context) error {
+	err := d.next(ctx)
+	if d.trouble == nil {
+		return err
+	}
+	switch {
+	case err == nil:
+		d.trouble.End()
+	case !errors.Is(err, flume.ErrEmpty):
+		d.trouble.Report(slog.LevelWarn, err, 0)
+	}
+	return err
+}
+
+// next delivers what is due, or what comes next.
+func (d *drain) next(ctx context.Context) error {
+	for d.broken == nil {
+		if len(d.parked) > 0 && !d.parked[0].due.After(time.Now()) {
+			p := d.parked[0]
+			d.parked = slices.Delete(d.parked, 0, 1)
+			d.waiting -= len(p.tx.Batch())
+			return d.deliver(p)
+		}
+		stopping := ctx.Err() != nil
+		if stopping && !d.from.volatile {
+			return flume.ErrEmpty
+		}
+		if d.waiting >= d.most {
+			if err := d.sleep(ctx); err != nil {
+				return err
+			}
+			continue
+		}
+		tx, err := d.take(ctx)
+		switch {
+		case err == nil:
+			return d.deliver(parking{tx: tx, backoff: supervise.Backoff{Least: retryLeast, Most: retryMost}})
+		case !errors.Is(err, flume.ErrEmpty):
+			d.unread.Add(1)
+			return fmt.Errorf("taking events from channel %s: %w", d.from.name, err)
+		case len(d.parked) == 0 || d.ready != nil:
+			d.empty.Add(1)
+			return flume.ErrEmpty
+		case stopping:
+			if err := d.sleep(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	return d.broken
+}
+
+// sleep waits for the next of the parked. The end of ctx wakes it, once.
+func (d *drain) sleep(ctx context.Context) error {
+	wait := time.Until(d.parked[0].due)
+	if ctx.Err() == nil {
+		_ = supervise.Sleep(ctx, wait) // the caller looks at ctx
+		return nil
+	}
+	return supervise.Sleep(d.hard, wait)
+}
+
+// take waits for events, not beyond the time at which a parked one is due.
+func (d *drain) take(ctx context.Context) (flume.Transaction, error) {
+	if d.ready != nil {
+		if tx := d.ready(d.from); tx != nil {
+			d.count(tx)
+			return tx, nil
+		}
+		ctx = d.over
+	}
+	if len(d.parked) > 0 && ctx.Err() == nil {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, d.parked[0].due)
+		defer cancel()
+	}
+	tx, err := d.from.Take(ctx, d.limits)
+	if err != nil {
+		return nil, err
+	}
+	d.count(tx)
+	return tx, nil
+}
+
+func (d *drain) count(tx flume.Transaction) {
+	n := len(tx.Batch())
+	d.from.takeAttempt.Add(int64(n))
+	if n >= d.batch {
+		d.complete.Add(1)
+	} else {
+		d.underflow.Add(1)
+	}
+}
+
+// deliver hands one transaction to the sink and settles it.
+func (d *drain) deliver(p parking) error {
+	aside := false
+	defer func() {
+		if !aside {
+			p.tx.Rollback() // a no-op after Commit
+		}
+	}()
+	b := p.tx.Batch()
+	n := len(b)
+	d.attempt.Add(int64(n))
+	err := d.call(b)
+	if err == nil {
+		return d.commit(p.tx, n, n)
+	}
+	var bug *supervise.Bug
+	if errors.As(err, &bug) {
+		d.broken = err
+		d.dismiss(err)
+	}
+	var partial *flume.PartialError
+	if !errors.As(err, &partial) {
+		d.failed.Add(1)
+		return err
+	}
+	aside, err = d.settle(p, b, partial)
+	return err
+}
+
+func (d *drain) call(b flume.Batch) (err error) {
+	defer supervise.Recover("delivering to sink "+d.name, &err)
+	return d.sink.Deliver(d.hard, b)
+}
+
+// commit ends a transaction of n events, of which so many were delivered and the rest rejected.
+func (d *drain) commit(tx flume.Transaction, n, delivered int) error {
+	if err := tx.Commit(d.hard); err != nil {
+		return fmt.Errorf("committing %d events that sink %s has delivered to channel %s: %w", n, d.name, d.from.name, err)
+	}
+	d.from.takeSuccess.Add(int64(n))
+	d.success.Add(int64(delivered))
+	return nil
+}
+
+// settle does what a partial delivery asks for; true: the transaction itself has been set aside. Rejected events that
+// cannot be kept are not let go: they count as pending, in order, so that the sink waits.
+func (d *drain) settle(p parking, b flume.Batch, partial *flume.PartialError) (bool, error) {
+	if err := sound(b, partial); err != nil {
+		d.failed.Add(1)
+		return false, fmt.Errorf("BUG of sink %s: %w", d.name, err)
+	}
+	keep, cause, back := partial.Pending, partial.Err, partial.InOrder || !d.park
+	if len(partial.Rejected) > 0 {
+		if err := d.letters.write(d.path, rejections(b, partial.Rejected)); err != nil {
+			keep, cause, back = slices.Clone(keep), err, true
+			for _, r := range partial.Rejected {
+				keep = append(keep, r.Index)
+			}
+			slices.Sort(keep)
+		} else {
+			d.rejected.Add(int64(len(partial.Rejected)))
+		}
+	}
+	delivered := len(b) - len(partial.Rejected) - len(partial.Pending)
+	if len(keep) == 0 {
+		return false, d.commit(p.tx, len(b), delivered)
+	}
+	d.failed.Add(1)
+	if cause == nil {
+		cause = partial
+	}
+	whole := len(keep) == len(b)
+	if whole && back {
+		return false, cause // rolled back by the caller
+	}
+	rest := p.tx
+	if !whole {
+		rest = p.tx.Split(keep)
+		if err := d.commit(p.tx, len(b)-len(keep), delivered); err != nil {
+			p.tx.Rollback()
+			rest.Rollback()
+			return false, err
+		}
+	}
+	if back {
+		rest.Rollback()
+		return false, cause
+	}
+	d.setAside(parking{tx: rest, backoff: p.backoff}, cause)
+	return whole, nil
+}
+
+// setAside parks what is pending; the next of them stands first.
+func (d *drain) setAside(p parking, cause error) {
+	wait := p.backoff.Next()
+	p.due = time.Now().Add(wait)
+	at, _ := slices.BinarySearchFunc(d.parked, p.due, func(q parking, due time.Time) int { return q.due.Compare(due) })
+	d.parked = slices.Insert(d.parked, at, p)
+	d.waiting += len(p.tx.Batch())
+	d.later.Report(slog.LevelWarn, cause, wait)
+}
+
+// giveUp puts what is parked back into the channel.
+func (d *drain) giveUp() {
+	for i := len(d.parked) - 1; i >= 0; i-- {
+		d.parked[i].tx.Rollback()
+	}
+	d.parked, d.waiting = nil, 0
+}
+
+// sound reports what a PartialError says of events that are not there, or says twice.
+func sound(b flume.Batch, p *flume.PartialError) error {
+	seen := make([]bool, len(b))
+	mark := func(i int) error {
+		if i < 0 || i >= len(b) || seen[i] {
+			return fmt.Errorf("a PartialError names event %d of %d, which is not there or named twice", i, len(b))
+		}
+		seen[i] = true
+		return nil
+	}
+	for _, r := range p.Rejected {
+		if err := mark(r.Index); err != nil {
+			return err
+		}
+	}
+	for n, i := range p.Pending {
+		if n > 0 && i <= p.Pending[n-1] {
+			return errors.New("the pending events of a PartialError are not in ascending order")
+		}
+		if err := mark(i); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func rejections(b flume.Batch, rejected []flume.Rejected) []flume.Rejection {
+	out := make([]flume.Rejection, len(rejected))
+	for i, r := range rejected {
+		out[i] = flume.Rejection{Event: b[r.Index], Err: r.Err}
+	}
+	return out
+}

@@ -1,0 +1,197 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync/atomic"
+
+	"github.com/sluice-io/sluice/flume"
+	"github.com/sluice-io/sluice/internal/supervise"
+)
+
+// An inlet is what lies between a source and its channels.
+//
+//	emit ─▶ interceptors ─▶ selector ─▶ Put in every required channel ─▶ rejections to disk ─▶ Commit in each ─▶ optional ones
+//
+// Nothing is committed before everything is prepared, so that a full channel leaves no copies in the others.
+type inlet struct {
+	name         string
+	interceptors []openInterceptor
+	selector     flume.Selector
+	channels     []*outlet // in the order of Routes
+	prepare      []int     // the order of Put: the same for all sources of the agent, so that no two hold what the other waits for
+	commit       []int     // the order of Commit: what can still fail first, memory last
+	letters      *letters
+	bugs         supervise.Trouble
+	hard         context.Context
+
+	received, accepted, failed, processing, rejected, dropped *atomic.Int64
+	optional                                                  []*supervise.Trouble // for each of channels
+}
+
+type openInterceptor struct {
+	flume.Interceptor
+	path string // a1.sources.s1.interceptors.i1
+}
+
+// An outlet is an open channel with its counters.
+type outlet struct {
+	flume.Channel
+	name     string
+	volatile bool
+
+	putAttempt, putSuccess, takeAttempt, takeSuccess *atomic.Int64
+}
+
+// A refusal is what one interceptor of the chain has rejected of a batch.
+type refusal struct {
+	by     string
+	events []flume.Rejection
+}
+
+// emit is the flume.Emit of the source. Put waits as long as the source's ctx lets it; a Commit that has begun ends
+// with the agent's patience only.
+func (in *inlet) emit(ctx context.Context, b flume.Batch) (err error) {
+	if len(b) == 0 {
+		return nil
+	}
+	n := int64(len(b))
+	in.received.Add(n)
+	var txs []flume.Transaction
+	defer func() {
+		for _, tx := range txs {
+			if tx != nil {
+				tx.Rollback() // a no-op where it was committed
+			}
+		}
+	}()
+	defer func() {
+		if bug := (*supervise.Bug)(nil); errors.As(err, &bug) {
+			in.bugs.Report(slog.LevelError, err, 0) // the source may not say it
+		}
+	}()
+	defer supervise.Recover("passing events of source "+in.name+" on", &err)
+
+	b, refused, err := in.intercept(ctx, b)
+	if err != nil {
+		in.processing.Add(1)
+		return err
+	}
+	var routes flume.Routes
+	if len(b) > 0 {
+		routes.Reset(len(in.channels))
+		in.selector.Select(b, &routes)
+		txs = make([]flume.Transaction, len(in.channels))
+		for _, i := range in.prepare {
+			if txs[i], err = in.put(ctx, i, routes.Required(i)); err != nil {
+				in.failed.Add(1)
+				return err
+			}
+		}
+	}
+	for _, r := range refused {
+		if err := in.letters.write(r.by, r.events); err != nil {
+			return err
+		}
+		in.rejected.Add(int64(len(r.events)))
+	}
+	if txs != nil {
+		for _, i := range in.commit {
+			if txs[i] == nil {
+				continue
+			}
+			if err := in.channels[i].settle(in.hard, txs[i], len(routes.Required(i))); err != nil {
+				in.failed.Add(1)
+				return err
+			}
+		}
+		for i := range in.channels {
+			in.offer(ctx, i, routes.Optional(i))
+		}
+	}
+	in.accepted.Add(n)
+	return nil
+}
+
+// intercept runs the chain. What is left of an empty batch is not shown to the interceptors behind, as in Flume.
+func (in *inlet) intercept(ctx context.Context, b flume.Batch) (flume.Batch, []refusal, error) {
+	var refused []refusal
+	for _, i := range in.interceptors {
+		if len(b) == 0 {
+			break
+		}
+		out, rejections, err := i.Intercept(ctx, b)
+		if err != nil {
+			return nil, nil, fmt.Errorf("intercepting with %s: %w", i.path, err)
+		}
+		if len(rejections) > 0 {
+			refused = append(refused, refusal{i.path, rejections})
+		}
+		b = out
+	}
+	return b, refused, nil
+}
+
+// put prepares events in a channel; nil where there are none for it.
+func (in *inlet) put(ctx context.Context, channel int, b flume.Batch) (flume.Transaction, error) {
+	if len(b) == 0 {
+		return nil, nil
+	}
+	c := in.channels[channel]
+	c.putAttempt.Add(int64(len(b)))
+	tx, err := c.Put(ctx, b)
+	if err != nil {
+		return nil, fmt.Errorf("putting %d events into channel %s: %w", len(b), c.name, err)
+	}
+	return tx, nil
+}
+
+// settle commits n events that were put.
+func (c *outlet) settle(hard context.Context, tx flume.Transaction, n int) error {
+	if err := tx.Commit(hard); err != nil {
+		return fmt.Errorf("committing %d events to channel %s: %w", n, c.name, err)
+	}
+	c.putSuccess.Add(int64(n))
+	return nil
+}
+
+// offer sends to an optional channel, whose failure is counted and does not concern the source.
+func (in *inlet) offer(ctx context.Context, channel int, b flume.Batch) {
+	if len(b) == 0 {
+		return
+	}
+	tx, err := in.put(ctx, channel, b)
+	if err == nil {
+		defer tx.Rollback()
+		err = in.channels[channel].settle(in.hard, tx, len(b))
+	}
+	if err != nil {
+		in.dropped.Add(int64(len(b)))
+		in.optional[channel].Report(slog.LevelError, err, 0)
+		return
+	}
+	in.optional[channel].End()
+}
+
+// orders are the orders of Put and Commit over a source's channels.
+func orders(parts []*channelPart, open []*outlet) (prepare, commit []int) {
+	prepare = make([]int, len(parts))
+	for i := range prepare {
+		prepare[i] = i
+	}
+	slices.SortFunc(prepare, func(a, b int) int { return parts[a].index - parts[b].index })
+	commit = slices.Clone(prepare)
+	slices.SortStableFunc(commit, func(a, b int) int { return rank(open[a]) - rank(open[b]) })
+	return prepare, commit
+}
+
+// rank is low for a channel whose Commit does more that can fail.
+func rank(c *outlet) int {
+	if c.volatile {
+		return 1
+	}
+	return 0
+}

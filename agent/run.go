@@ -1,0 +1,397 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/sluice-io/sluice/conf"
+	"github.com/sluice-io/sluice/flume"
+	"github.com/sluice-io/sluice/internal/stats"
+	"github.com/sluice-io/sluice/internal/supervise"
+)
+
+// grace is how long a component may take to give up when patience has ended. After that it is left behind.
+const grace = 2 * time.Second
+
+// A channelRun is a channel while the agent runs.
+type channelRun struct {
+	*channelPart
+	counters *stats.Counters
+	outlet   *outlet       // set when open is closed
+	open     chan struct{} // closed when the channel is open
+	tried    chan struct{} // closed when the first attempt to open it is over
+	release  chan struct{} // closed when nobody uses it any more
+	done     chan struct{} // closed when it is closed
+}
+
+// A run is one Run of an agent.
+type run struct {
+	*Agent
+	channels map[*channelPart]*channelRun
+	first    sync.WaitGroup // the first attempts of all components
+}
+
+func (r *run) channel(soft context.Context, p *channelPart) *channelRun {
+	c := &channelRun{channelPart: p, counters: r.stats.Component(stats.Channel, p.name),
+		open: make(chan struct{}), tried: make(chan struct{}), release: make(chan struct{}), done: make(chan struct{})}
+	log := r.o.Log.With("agent", r.w.name, "channel", p.name)
+	task := supervise.Task[flume.Channel]{
+		Name: "channel " + p.name, Log: log,
+		Open: func(ctx context.Context) (flume.Channel, error) {
+			log.Info("Starting Channel " + p.name)
+			ch, err := p.Open(ctx, r.env(p.Section, log, c.counters))
+			if err != nil {
+				return nil, err
+			}
+			c.counters.Started(log)
+			c.outlet = newOutlet(ch, p.name, c.counters)
+			close(c.open)
+			return ch, nil
+		},
+		Use: func(context.Context, flume.Channel) error {
+			<-c.release
+			log.Info("Stopping Channel " + p.name)
+			return nil
+		},
+		Close: flume.Channel.Close,
+		Tried: func() { close(c.tried); r.first.Done() },
+	}
+	r.first.Add(1)
+	go func() {
+		defer close(c.done)
+		task.Run(soft)
+		c.counters.Stopped(log)
+	}()
+	return c
+}
+
+func newOutlet(ch flume.Channel, name string, c *stats.Counters) *outlet {
+	o := &outlet{Channel: ch, name: name,
+		putAttempt: c.Counter("EventPutAttemptCount"), putSuccess: c.Counter("EventPutSuccessCount"),
+		takeAttempt: c.Counter("EventTakeAttemptCount"), takeSuccess: c.Counter("EventTakeSuccessCount")}
+	v, ok := ch.(flume.Volatile)
+	o.volatile = ok && v.Volatile()
+	return o
+}
+
+// await waits until a component's channels are open. If one of them fails at first, the component's own first attempt
+// counts as over.
+func (r *run) await(ctx context.Context, tried func(), channels ...*channelPart) bool {
+	for _, p := range channels {
+		c := r.channels[p]
+		select {
+		case <-c.open:
+			continue
+		case <-c.tried:
+		case <-ctx.Done():
+			return false
+		}
+		select {
+		case <-c.open:
+			continue
+		default:
+		}
+		tried()
+		select {
+		case <-c.open:
+		case <-ctx.Done():
+			return false
+		}
+	}
+	return true
+}
+
+// attempt counts one component's first attempt; what it returns may be called any number of times.
+func (r *run) attempt() func() {
+	r.first.Add(1)
+	return sync.OnceFunc(r.first.Done)
+}
+
+func (r *run) env(sec *conf.Section, log *slog.Logger, counters *stats.Counters) flume.Env {
+	path := sec.Path("")
+	rejected := counters.Counter("RejectedCount")
+	return flume.Env{
+		Agent: r.w.name, Name: sec.Name, Log: log, Counter: counters.Counter,
+		Reject: func(ctx context.Context, events ...flume.Rejection) error {
+			if err := r.letters.wait(ctx, path, events); err != nil {
+				return err
+			}
+			rejected.Add(int64(len(events)))
+			return nil
+		},
+	}
+}
+
+// An openSource is a source with what stands behind it.
+type openSource struct {
+	source func() error // closes the source, once
+	inlet  *inlet
+	flume.Source
+}
+
+// source keeps a source open and running until soft ends. After force has ended it is closed under way.
+func (r *run) source(soft, force context.Context, p *sourcePart) <-chan struct{} {
+	done := make(chan struct{})
+	tried := r.attempt()
+	counters := r.stats.Component(stats.Source, p.name)
+	log := r.o.Log.With("agent", r.w.name, "source", p.name)
+	task := supervise.Task[*openSource]{
+		Name: "source " + p.name, Log: log, Tried: tried,
+		Open: func(ctx context.Context) (*openSource, error) {
+			log.Info("Starting Source " + p.name)
+			s, err := r.openSource(ctx, p, log, counters)
+			if err == nil {
+				counters.Started(log)
+			}
+			return s, err
+		},
+		Use: func(ctx context.Context, s *openSource) error {
+			defer context.AfterFunc(force, func() { _ = s.source() })() // closed again, and its error told, below
+			err := s.Run(ctx, s.inlet.emit)
+			switch {
+			case ctx.Err() != nil:
+				if err != nil && !errors.Is(err, context.Canceled) {
+					log.Warn("the source ended with an error", "err", err)
+				}
+				log.Info("Stopping Source " + p.name)
+				return nil
+			case err == nil:
+				log.Info("source " + p.name + " has nothing more to give")
+			}
+			return err
+		},
+		Close: func(s *openSource) error { return errors.Join(s.source(), closeAll(s.inlet.interceptors)) },
+	}
+	go func() {
+		defer close(done)
+		if r.await(soft, tried, p.channels...) {
+			task.Run(soft)
+			counters.Stopped(log)
+		}
+		tried()
+	}()
+	return done
+}
+
+func (r *run) openSource(ctx context.Context, p *sourcePart, log *slog.Logger, counters *stats.Counters) (_ *openSource, err error) {
+	in := &inlet{
+		name: p.name, selector: p.selector, letters: r.letters, hard: r.hard,
+		bugs:     supervise.Trouble{Log: log, Failing: "events are not passed on"},
+		received: counters.Counter("EventReceivedCount"), accepted: counters.Counter("EventAcceptedCount"),
+		failed: counters.Counter("ChannelWriteFail"), processing: counters.Counter("GenericProcessingFail"),
+		rejected: counters.Counter("RejectedCount"), dropped: counters.Counter("OptionalDropCount"),
+	}
+	env := r.env(p.Section, log, counters)
+	for _, c := range p.channels {
+		in.channels = append(in.channels, r.channels[c].outlet)
+		in.optional = append(in.optional, &supervise.Trouble{Log: log,
+			Failing: "optional channel " + c.name + " does not take events, which go on without it", Over: "optional channel " + c.name + " takes events again"})
+		env.TransactionCapacity = least(env.TransactionCapacity, c.Limits.TransactionCapacity)
+	}
+	in.prepare, in.commit = orders(p.channels, in.channels)
+	if !r.adaptive {
+		env.TransactionCapacity = least(env.TransactionCapacity, p.Limits.BatchSize)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, closeAll(in.interceptors))
+		}
+	}()
+	for _, i := range p.interceptors {
+		env := r.env(i.Section, log.With("interceptor", i.name), counters)
+		open, err := i.Open(ctx, env)
+		if err != nil {
+			return nil, fmt.Errorf("opening interceptor %s: %w", i.name, err)
+		}
+		in.interceptors = append(in.interceptors, openInterceptor{open, i.Section.Path("")})
+	}
+	s, err := p.Open(ctx, env)
+	if err != nil {
+		return nil, err
+	}
+	return &openSource{Source: s, source: sync.OnceValue(s.Close), inlet: in}, nil
+}
+
+func closeAll(interceptors []openInterceptor) error {
+	var errs []error
+	for _, i := range slices.Backward(interceptors) {
+		if err := i.Close(); err != nil {
+			errs = append(errs, fmt.Errorf("closing %s: %w", i.path, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// sinks runs a group: its runner, and for each sink one who keeps it open. All end when the runner has.
+func (r *run) sinks(soft context.Context, g *groupPart) <-chan struct{} {
+	done := make(chan struct{})
+	log := r.o.Log.With("agent", r.w.name, "sink", g.name)
+	if d, ok := g.sinks[0].Settings.(flume.Destination); ok && g.processor == nil {
+		if to := d.Destinations(nil); len(to) > 0 {
+			log = log.With("destination", to)
+		}
+	}
+	runner := newRunner(g, log, r.hard)
+	needed, release := context.WithCancel(context.Background())
+	var keepers sync.WaitGroup
+	for at, p := range g.sinks {
+		tried := r.attempt()
+		keepers.Go(func() { r.keep(needed, runner, at, p, tried) })
+	}
+	go func() {
+		defer close(done)
+		runner.run(soft)
+		release()
+		keepers.Wait()
+	}()
+	return done
+}
+
+// keep keeps one sink open as long as it is needed.
+func (r *run) keep(needed context.Context, to *runner, at int, p *sinkPart, tried func()) {
+	defer tried()
+	counters := r.stats.Component(stats.Sink, p.name)
+	log := r.o.Log.With("agent", r.w.name, "sink", p.name)
+	if !r.await(needed, tried, p.channel) {
+		return
+	}
+	from := r.channels[p.channel].outlet
+	to.publish(at, from, nil)
+	broken := make(chan error, 1)
+	trouble := supervise.Trouble{Log: log, Failing: "sink " + p.name + " of group " + to.part.name + " does not deliver", Over: "sink " + p.name + " delivers again"}
+	task := supervise.Task[flume.Sink]{
+		Name: "sink " + p.name, Log: log, Tried: tried,
+		Open: func(ctx context.Context) (flume.Sink, error) {
+			log.Info("Starting Sink " + p.name)
+			s, err := p.Open(ctx, r.env(p.Section, log, counters))
+			if err == nil {
+				counters.Started(log)
+			}
+			return s, err
+		},
+		Use: func(ctx context.Context, s flume.Sink) error {
+			d := r.drain(p, s, from, counters, log)
+			d.dismiss = func(err error) {
+				to.dismiss(at, d)
+				broken <- err
+			}
+			if to.spanning {
+				d.ready, d.over = to.ready, to.over
+			}
+			d.park = to.part.processor == nil
+			if !d.park {
+				d.trouble = &trouble
+			}
+			to.publish(at, from, d)
+			select {
+			case err := <-broken:
+				return err
+			case <-ctx.Done():
+				log.Info("Stopping Sink " + p.name)
+				return nil
+			}
+		},
+		Close: flume.Sink.Close,
+	}
+	task.Run(needed)
+	counters.Stopped(log)
+}
+
+func (r *run) drain(p *sinkPart, s flume.Sink, from *outlet, c *stats.Counters, log *slog.Logger) *drain {
+	capacity := p.channel.Limits.TransactionCapacity
+	limits := s.Limits()
+	limits.Events = least(limits.Events, capacity)
+	if !r.adaptive {
+		limits.Events = least(limits.Events, p.Limits.BatchSize)
+	}
+	most := capacity
+	if most == 0 {
+		most = 10000
+	}
+	return &drain{
+		name: p.name, path: p.Section.Path(""), sink: s, from: from, limits: limits, batch: least(p.Limits.BatchSize, capacity),
+		letters: r.letters, hard: r.hard, most: most,
+		later:    supervise.Trouble{Log: log, Failing: "events wait to be delivered again", Over: "all events that waited are delivered"},
+		complete: c.Counter("BatchCompleteCount"), underflow: c.Counter("BatchUnderflowCount"), empty: c.Counter("BatchEmptyCount"),
+		attempt: c.Counter("EventDrainAttemptCount"), success: c.Counter("EventDrainSuccessCount"), failed: c.Counter("EventWriteFail"),
+		unread: c.Counter("ChannelReadFail"), rejected: c.Counter("RejectedCount"),
+	}
+}
+
+// start opens everything, each component as soon as the channels that it needs are open.
+func (r *run) start(soft, sinking, force context.Context) (sources, groups []<-chan struct{}) {
+	for _, p := range r.w.channels {
+		r.channels[p] = r.channel(soft, p)
+		r.o.Log.Info("Channel "+p.name+" connected to "+r.w.users(p), "agent", r.w.name)
+	}
+	for _, g := range r.w.groups {
+		groups = append(groups, r.sinks(sinking, g))
+	}
+	for _, p := range r.w.sources {
+		sources = append(sources, r.source(soft, force, p))
+	}
+	return sources, groups
+}
+
+// users lists the sources and sinks of a channel, in Flume's way of writing.
+func (w *wiring) users(c *channelPart) string {
+	var names []string
+	for _, s := range w.sources {
+		if slices.Contains(s.channels, c) {
+			names = append(names, s.name)
+		}
+	}
+	for _, g := range w.groups {
+		for _, s := range g.sinks {
+			if s.channel == c {
+				names = append(names, s.name)
+			}
+		}
+	}
+	return "[" + strings.Join(names, ", ") + "]"
+}
+
+// patience waits for done; when patience has ended, a little longer only.
+func (r *run) patience(done <-chan struct{}, what string) {
+	select {
+	case <-done:
+		return
+	case <-r.hard.Done():
+	}
+	timer := time.NewTimer(grace)
+	defer timer.Stop()
+	select {
+	case <-done:
+	case <-timer.C:
+		r.o.Log.Error(what+" does not stop and is left behind", "agent", r.w.name)
+	}
+}
+
+// leftover says what stays behind, and returns how many events are lost with the process.
+func (r *run) leftover() (lost int64) {
+	for _, p := range r.w.channels {
+		c := r.channels[p]
+		select {
+		case <-c.open:
+		default:
+			continue
+		}
+		if !c.outlet.volatile {
+			if n := c.counters.Value("ChannelSize"); n > 0 {
+				r.o.Log.Info("events stay in the channel for the next start", "agent", r.w.name, "channel", p.name, "events", n)
+			}
+			continue
+		}
+		if n := c.outlet.putSuccess.Load() - c.outlet.takeSuccess.Load(); n > 0 {
+			lost += n
+			r.o.Log.Error("events are lost: they were not delivered in time, and the channel is gone with the process", "agent", r.w.name, "channel", p.name, "events", n)
+		}
+	}
+	return lost
+}

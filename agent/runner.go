@@ -1,0 +1,262 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/sluice-io/sluice/flume"
+	"github.com/sluice-io/sluice/internal/supervise"
+)
+
+// Waits between two attempts of a sink. Flume waits five seconds after each failure.
+const (
+	retryLeast = 100 * time.Millisecond
+	retryMost  = 5 * time.Second
+)
+
+// A runner drains channels with a sink group, or with one sink alone, in one goroutine. Sinks come and go while it
+// runs: each is opened, and opened again, by a keeper of its own.
+type runner struct {
+	part *groupPart
+	log  *slog.Logger
+	hard context.Context
+	over context.Context // has ended: who takes with it does not wait
+
+	mu      sync.Mutex
+	drains  []*drain      // as part.sinks; nil: not open
+	outlets []*outlet     // of each sink's channel; nil: not open
+	changed chan struct{} // of size one: drains has changed
+
+	// Of the runner's goroutine:
+	stale    bool                          // drains has changed, as waitAny has seen
+	spanning bool                          // the sinks take from several channels, so that none may wait for its own
+	taken    map[*outlet]flume.Transaction // what waiting for any of them has taken
+}
+
+func newRunner(part *groupPart, log *slog.Logger, hard context.Context) *runner {
+	over, cancel := context.WithCancel(context.Background())
+	cancel()
+	r := &runner{part: part, log: log, hard: hard, over: over, changed: make(chan struct{}, 1),
+		drains: make([]*drain, len(part.sinks)), outlets: make([]*outlet, len(part.sinks)), taken: map[*outlet]flume.Transaction{}}
+	for _, s := range part.sinks {
+		r.spanning = r.spanning || s.channel != part.sinks[0].channel
+	}
+	return r
+}
+
+// publish tells of a channel that is open and of the drain into the sink, which is nil while that is not open.
+func (r *runner) publish(at int, from *outlet, d *drain) {
+	r.mu.Lock()
+	r.outlets[at], r.drains[at] = from, d
+	r.mu.Unlock()
+	select {
+	case r.changed <- struct{}{}:
+	default:
+	}
+}
+
+// open are the drains that can be used now.
+func (r *runner) open() []flume.Drain {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var out []flume.Drain
+	for _, d := range r.drains {
+		if d != nil {
+			out = append(out, flume.Drain{Name: d.name, Once: d.once})
+		}
+	}
+	return out
+}
+
+// run drains until ctx has ended and, of volatile channels, nothing is left; or until the agent's patience ends. When it
+// returns no sink is used any more.
+func (r *runner) run(ctx context.Context) {
+	defer r.giveUp()
+	trouble := supervise.Trouble{Log: r.log, Failing: "events cannot be delivered", Over: "events are delivered again"}
+	backoff := supervise.Backoff{Least: retryLeast, Most: retryMost}
+	var group []flume.Drain
+	empty := 0 // rounds in a row that found nothing
+	for r.hard.Err() == nil {
+		select {
+		case <-r.changed:
+			r.stale = true
+		default:
+		}
+		if r.stale {
+			group, r.stale = r.open(), false
+		}
+		if len(group) == 0 {
+			if r.stale = r.wait(ctx); !r.stale {
+				return
+			}
+			continue
+		}
+		err := r.round(ctx, group)
+		switch {
+		case err == nil:
+			empty = 0
+			backoff.Reset()
+			trouble.End()
+		case !errors.Is(err, flume.ErrEmpty):
+			empty = 0
+			wait := backoff.Next()
+			trouble.Report(slog.LevelWarn, err, wait)
+			r.pause(ctx, wait)
+		default:
+			if empty++; empty < len(group) {
+				continue // each sink of the group shall have had its turn
+			}
+			if ctx.Err() != nil {
+				return
+			}
+			if !r.spanning || !r.waitAny(ctx) {
+				r.pause(ctx, retryLeast)
+			}
+		}
+	}
+}
+
+// round is one round of the processor; a sink alone needs none.
+func (r *runner) round(ctx context.Context, group []flume.Drain) (err error) {
+	if r.part.processor == nil {
+		return group[0].Once(ctx)
+	}
+	defer supervise.Recover("choosing a sink of group "+r.part.name, &err)
+	return r.part.processor.Process(ctx, group)
+}
+
+// pause waits after a failure. The end of ctx wakes it, so that draining begins at once; then patience is the limit.
+func (r *runner) pause(ctx context.Context, d time.Duration) {
+	if ctx.Err() == nil {
+		_ = supervise.Sleep(ctx, d) // the caller looks at ctx
+		return
+	}
+	_ = supervise.Sleep(r.hard, d)
+}
+
+// wait waits for a sink to be open; false: there is nothing to wait for any more.
+func (r *runner) wait(ctx context.Context) bool {
+	select {
+	case <-r.changed:
+		return true
+	case <-ctx.Done():
+	}
+	if !r.left() {
+		return false
+	}
+	select {
+	case <-r.changed:
+		return true
+	case <-r.hard.Done():
+		return false
+	}
+}
+
+// left reports whether a volatile channel of a sink that is not open holds events, which would be lost.
+func (r *runner) left() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, o := range r.outlets {
+		if o == nil || !o.volatile {
+			continue
+		}
+		if tx, err := o.Take(r.over, flume.Limits{Events: 1}); err == nil {
+			tx.Rollback()
+			return true
+		}
+	}
+	return false
+}
+
+// waitAny waits until one of the group's channels has events. It takes them, for a channel has no other way of
+// waiting, and the sinks find them there. False: there was nothing to wait for.
+func (r *runner) waitAny(ctx context.Context) bool {
+	limits := map[*outlet]flume.Limits{}
+	r.mu.Lock()
+	for _, d := range r.drains {
+		if d == nil || r.taken[d.from] != nil {
+			continue
+		}
+		l, ok := limits[d.from]
+		if !ok {
+			l = d.limits
+		}
+		limits[d.from] = flume.Limits{Events: least(l.Events, d.limits.Events), Bytes: least(l.Bytes, d.limits.Bytes)}
+	}
+	r.mu.Unlock()
+	if len(limits) == 0 {
+		return false
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	type answer struct {
+		from *outlet
+		tx   flume.Transaction
+		err  error
+	}
+	answers := make(chan answer, len(limits))
+	for o, l := range limits {
+		go func() {
+			tx, err := o.Take(ctx, l)
+			answers <- answer{o, tx, err}
+		}()
+	}
+	sound := true
+	for n := len(limits); n > 0; {
+		select {
+		case <-r.changed:
+			r.stale = true
+		case a := <-answers:
+			n--
+			if a.err == nil {
+				r.taken[a.from] = a.tx
+			} else if !errors.Is(a.err, flume.ErrEmpty) {
+				sound = false
+			}
+		}
+		cancel() // what one has found is enough; the others answer at once
+	}
+	return sound
+}
+
+// ready hands a drain what waitAny has taken from its channel.
+func (r *runner) ready(o *outlet) flume.Transaction {
+	tx := r.taken[o]
+	delete(r.taken, o)
+	return tx
+}
+
+// dismiss takes out a drain whose sink has broken down; the sink's keeper opens it again.
+func (r *runner) dismiss(at int, d *drain) {
+	d.giveUp()
+	r.publish(at, d.from, nil)
+}
+
+// giveUp puts everything back that has been taken.
+func (r *runner) giveUp() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, d := range r.drains {
+		if d != nil {
+			d.giveUp()
+		}
+	}
+	for _, tx := range r.taken {
+		tx.Rollback()
+	}
+	clear(r.taken)
+}
+
+// least is the smaller of two bounds, of which zero is none.
+func least(a, b int) int {
+	switch {
+	case a == 0:
+		return b
+	case b == 0:
+		return a
+	}
+	return min(a, b)
+}

@@ -1,0 +1,232 @@
+// Package deadletter keeps events that can never pass, with the reason, in a bounded directory of Avro files.
+//
+//	rejections ─▶ one Avro block ─▶ fsync ─▶ nil          dir/2026-11-21T10-51-00.123Z.avro
+//	                                                      dir/2026-11-21T11-51-02.007Z.avro
+//
+// A file is an Avro object container without compression, so that every Avro tool reads it; the schema is in [Schema]. One
+// call to Write is one block. Write returns nil when the block is on disk. A file is written until it has 16 MiB or is
+// an hour old; nothing is ever deleted here: whoever has dealt with a file moves it away.
+//
+// Header strings are bytes, Avro's strings are UTF-8. The map "headers" has every header as text, with U+FFFD for what
+// is no UTF-8; only if something was replaced, "rawHeaders" has all of them byte for byte.
+//
+// How it fails: a directory that has reached its bound, or a disk that cannot take more, is an error, and nothing of
+// that call stays in the file. After a crash the newest file may end in a part of a block that no call has reported as written; readers
+// get everything before it.
+package deadletter
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/sluice-io/sluice/flume"
+)
+
+const (
+	fileBytes = 16 << 20 // a file that has as many is full
+	fileAge   = time.Hour
+	suffix    = ".avro"
+)
+
+// ErrFull means that the directory has reached its bound.
+var ErrFull = errors.New("they are full")
+
+// Letters are the dead letters of one agent. Nothing is on disk before the first Write.
+type Letters struct {
+	dir   string
+	agent string
+	limit int64
+
+	mu      sync.Mutex
+	file    *os.File // nil: none is being written
+	size    int64    // of file
+	head    int64    // how much of it is no letter
+	opened  time.Time
+	total   int64 // of all files in dir when last looked at, and what was written since
+	marker  [16]byte
+	scratch []byte
+}
+
+// New returns the dead letters of an agent in dir, which may take limit bytes.
+func New(dir, agent string, limit int64) *Letters {
+	return &Letters{dir: dir, agent: agent, limit: limit}
+}
+
+// Write puts what a component has rejected on disk: all of it or, with an error, nothing.
+func (l *Letters) Write(component string, rejections ...flume.Rejection) error {
+	if len(rejections) == 0 {
+		return nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	if l.file != nil && (l.size >= fileBytes || now.Sub(l.opened) >= fileAge) {
+		if err := l.end(); err != nil {
+			return err
+		}
+	}
+	if l.file == nil {
+		if err := l.begin(now); err != nil {
+			return err
+		}
+	}
+	block := l.scratch[:0]
+	for i := range rejections {
+		block = appendLetter(block, &rejections[i], component, l.agent, now)
+	}
+	l.scratch = nil
+	if cap(block) <= 1<<20 {
+		l.scratch = block
+	}
+	head := appendLong(appendLong(nil, int64(len(rejections))), int64(len(block)))
+	need := int64(len(head) + len(block) + len(l.marker))
+	if err := l.room(need); err != nil {
+		return err
+	}
+	for _, part := range [][]byte{head, block, l.marker[:]} {
+		if _, err := l.file.Write(part); err != nil {
+			return l.undo(err)
+		}
+	}
+	if err := l.file.Sync(); err != nil {
+		return l.undo(err)
+	}
+	l.size += need
+	l.total += need
+	return nil
+}
+
+// room looks at the directory again before it gives up: somebody may have moved files away.
+func (l *Letters) room(need int64) error {
+	if l.total+need <= l.limit {
+		return nil
+	}
+	total, err := usage(l.dir)
+	if err != nil {
+		return fmt.Errorf("looking at the dead letters in %s: %w", l.dir, err)
+	}
+	l.total = total
+	if l.total+need <= l.limit {
+		return nil
+	}
+	return fmt.Errorf("the dead letters in %s have %d of %d bytes (-Dsluice.deadletter.bytes) and %d more do not fit; move files away or raise the bound: %w",
+		l.dir, l.total, l.limit, need, ErrFull)
+}
+
+// undo takes back what a Write that failed has left, and ends the file: after an fsync that failed nobody knows what of
+// it is on disk. What cannot be taken back stays, as after a crash.
+func (l *Letters) undo(cause error) error {
+	file := l.file
+	l.file = nil
+	_ = file.Truncate(l.size) // the error is the one that brought us here
+	_ = file.Close()
+	if l.size == l.head {
+		_ = os.Remove(file.Name())
+	}
+	return fmt.Errorf("writing dead letters to %s: %w", file.Name(), cause)
+}
+
+func (l *Letters) begin(now time.Time) error {
+	if l.dir == "" {
+		return errors.New("there is no directory for dead letters")
+	}
+	if err := os.MkdirAll(l.dir, 0o755); err != nil {
+		return fmt.Errorf("making the directory of dead letters: %w", err)
+	}
+	total, err := usage(l.dir)
+	if err != nil {
+		return fmt.Errorf("looking at the dead letters in %s: %w", l.dir, err)
+	}
+	l.total = total
+	_, _ = rand.Read(l.marker[:]) // never fails
+	head := appendFileHeader(nil, l.marker)
+	if err := l.room(int64(len(head))); err != nil {
+		return err
+	}
+	file, err := create(l.dir, now)
+	if err != nil {
+		return fmt.Errorf("creating a file of dead letters: %w", err)
+	}
+	if _, err = file.Write(head); err == nil {
+		err = syncDir(l.dir)
+	}
+	if err != nil {
+		_ = file.Close()
+		_ = os.Remove(file.Name())
+		return fmt.Errorf("beginning the dead letters %s: %w", file.Name(), err)
+	}
+	l.file, l.opened, l.size, l.head = file, now, int64(len(head)), int64(len(head))
+	l.total += l.size
+	return nil
+}
+
+// create makes a file that was not there, named after the time, so that names sort by age.
+func create(dir string, now time.Time) (*os.File, error) {
+	name := filepath.Join(dir, now.UTC().Format("2006-01-02T15-04-05.000Z"))
+	for n := 0; ; n++ {
+		path := name + suffix
+		if n > 0 {
+			path = fmt.Sprintf("%s-%d%s", name, n, suffix)
+		}
+		file, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
+		if !errors.Is(err, os.ErrExist) {
+			return file, err
+		}
+	}
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// usage is how many bytes the files of dead letters in dir have.
+func usage(dir string) (int64, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return 0, err
+	}
+	var n int64
+	for _, e := range entries {
+		if !strings.HasSuffix(e.Name(), suffix) {
+			continue
+		}
+		info, err := e.Info()
+		if errors.Is(err, os.ErrNotExist) {
+			continue // moved away meanwhile
+		}
+		if err != nil {
+			return 0, err
+		}
+		n += info.Size()
+	}
+	return n, nil
+}
+
+func (l *Letters) end() error {
+	if l.file == nil {
+		return nil
+	}
+	file := l.file
+	l.file = nil
+	if err := file.Close(); err != nil {
+		return fmt.Errorf("closing the dead letters %s: %w", file.Name(), err)
+	}
+	return nil
+}
+
+// Close closes the file that is being written.
+func (l *Letters) Close() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.end()
+}
