@@ -89,6 +89,7 @@ func (s *Setting) Bound(check func() error) *Setting { s.bounds = append(s.bound
 type Number struct {
 	*Setting
 	value func() int64
+	set   func(int64)
 }
 
 // AtLeast refuses what is below low.
@@ -109,6 +110,20 @@ func (n *Number) AtMost(high int64) *Number {
 			return fmt.Errorf("%d is more than %d, the most it may be", v, high)
 		}
 		return nil
+	})
+	return n
+}
+
+// DefaultBelow takes the default, with a warning, for what is below low, where Flume does so.
+func (n *Number) DefaultBelow(low int64) *Number {
+	usual := n.value()
+	n.Bound(func() error {
+		v := n.value()
+		if v >= low {
+			return nil
+		}
+		n.set(usual)
+		return Warn(n.Key, fmt.Errorf("%d is less than %d; the default %s is taken", v, low, n.Default))
 	})
 	return n
 }
@@ -164,7 +179,7 @@ func (d *Decl) Int(p *int, key string, value int, doc string) *Number {
 		*p = int(n)
 		return nil
 	}})
-	return &Number{s, func() int64 { return int64(*p) }}
+	return &Number{s, func() int64 { return int64(*p) }, func(v int64) { *p = int(v) }}
 }
 
 // Int64 declares a 64-bit number, as Java's long.
@@ -178,7 +193,7 @@ func (d *Decl) Int64(p *int64, key string, value int64, doc string) *Number {
 		*p = n
 		return nil
 	}})
-	return &Number{s, func() int64 { return *p }}
+	return &Number{s, func() int64 { return *p }, func(v int64) { *p = v }}
 }
 
 // Seconds declares a duration that the file gives as a number of seconds.
@@ -204,7 +219,7 @@ func (d *Decl) duration(p *time.Duration, key string, value, unit time.Duration,
 		*p = time.Duration(n) * unit
 		return nil
 	}})
-	return &Number{s, func() int64 { return int64(*p / unit) }}
+	return &Number{s, func() int64 { return int64(*p / unit) }, func(v int64) { *p = time.Duration(v) * unit }}
 }
 
 // Choice declares a setting that takes one of a few words, in any case.
@@ -263,6 +278,15 @@ func (d *Decl) Property(name string) (string, bool) {
 		return "", false
 	}
 	return d.section.Property.find(name)
+}
+
+// Targets are the names that settings may refer to: of a selector its source's channels, of a sink processor the sinks
+// of its group. Nil where they are not known, as in a manual; a Check asks for them, when all settings have been read.
+func (d *Decl) Targets() []string {
+	if d.section == nil {
+		return nil
+	}
+	return d.section.Targets
 }
 
 type placedError struct {
@@ -465,13 +489,16 @@ func (d *Decl) set(s *Setting, key, text, origin string, secret bool) bool {
 func (d *Decl) bound(s *Setting) {
 	for _, bound := range s.bounds {
 		err := bound()
-		if err == nil {
+		var placed *placedError
+		switch {
+		case err == nil:
 			continue
+		case !s.lenient || errors.As(err, &placed):
+			d.judge(d.spelling(s), false, err)
+			return
 		}
-		if s.lenient {
-			if bad := s.parse(s.Default); bad != nil {
-				panic("BUG: the default of " + s.Key + " cannot be read: " + bad.Error())
-			}
+		if bad := s.parse(s.Default); bad != nil {
+			panic("BUG: the default of " + s.Key + " cannot be read: " + bad.Error())
 		}
 		d.refuse(s, d.spelling(s), err.Error())
 		return

@@ -2,6 +2,7 @@ package flume
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"strings"
 	"sync/atomic"
@@ -65,6 +66,13 @@ func Refuse[C any](typ, class, why string) Kind[C] {
 	return Kind[C]{Type: typ, Class: class, Absent: why, Summary: why}
 }
 
+// Refused returns the kind as one that cannot be opened; why says what to do instead. Unlike those of Refuse its
+// settings are known, so that the spelling in a file is checked all the same. Define takes a nil open for it.
+func (k Kind[C]) Refused(why string) Kind[C] {
+	k.Absent, k.open = why, nil
+	return k
+}
+
 // Is reports whether a file's type means this kind: an alias in any case, a class name exactly.
 func (k Kind[C]) Is(typ string) bool {
 	if k.Type != "" && strings.EqualFold(typ, k.Type) || k.Class != "" && typ == k.Class {
@@ -110,5 +118,9 @@ func (k Kind[C]) Bind(sec *conf.Section) (Plan[C], conf.Problems) {
 
 // Open returns a working component.
 func (p Plan[C]) Open(ctx context.Context, env Env) (C, error) {
+	if p.Kind.open == nil {
+		var none C
+		return none, errors.New(p.Kind.Absent)
+	}
 	return p.Kind.open(ctx, p.Settings, env)
 }
