@@ -64,6 +64,9 @@ type restSetting struct {
 // Required makes the component fatal without a value.
 func (s *Setting) Required() *Setting { s.required = true; return s }
 
+// IsRequired reports whether the component is fatal without a value.
+func (s *Setting) IsRequired() bool { return s.required }
+
 // Secret keeps the value out of messages.
 func (s *Setting) Secret() *Setting { s.secret = true; return s }
 
@@ -486,10 +489,11 @@ func (d *Decl) set(s *Setting, key, text, origin string, secret bool) bool {
 func (d *Decl) bound(s *Setting) {
 	for _, bound := range s.bounds {
 		err := bound()
-		if err == nil {
+		var placed *placedError
+		switch {
+		case err == nil:
 			continue
-		}
-		if !s.lenient {
+		case !s.lenient || errors.As(err, &placed):
 			d.judge(d.spelling(s), false, err)
 			return
 		}

@@ -2,6 +2,7 @@ package conf
 
 import (
 	"bytes"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf16"
@@ -47,6 +48,25 @@ func parseProperties(file string, text []byte) ([]*property, Problems) {
 		}
 	}
 	return out, problems
+}
+
+// Properties reads Java properties text that is no configuration, such as flume.opts: nothing is substituted, and of a
+// key that stands twice the last one counts.
+func Properties(file string, text []byte) (Values, Problems) {
+	props, problems := parseProperties(file, text)
+	var values Values
+	for _, p := range props {
+		v := Value{Key: trim(p.key), Text: trim(p.text), Pos: p.pos}
+		if p.fault != "" {
+			problems = append(problems, Problem{Pos: p.pos, Subject: v.Key, Text: p.fault, Severity: Fatal})
+		}
+		if at := slices.IndexFunc(values, func(before Value) bool { return before.Key == v.Key }); at >= 0 {
+			values[at] = v
+			continue
+		}
+		values = append(values, v)
+	}
+	return values, problems
 }
 
 // fromLatin1 gives each byte its character.

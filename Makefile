@@ -1,0 +1,43 @@
+# Sluice. "make" builds, "make demo" shows, "make test" proves. Only Go and make are needed; "make interop" and
+# "make long" also run the real peers of test/peers.
+
+GO      ?= go
+BUILD   := $(GO) build -trimpath -buildvcs=auto
+FUZZ    ?= 5s
+
+.PHONY: build demo test check race lint fuzz bench interop long clean
+
+build:           ## bin/sluice, and the name flume-ng
+	$(BUILD) -o bin/sluice ./cmd/sluice
+	ln -sf sluice bin/flume-ng
+
+demo: build      ## two agents between two Kafka topics; counts what arrives
+	bin/sluice demo
+
+test: check race fuzz  ## what must pass before a change goes in
+
+check: lint      ## formatting, vet, linters, examples
+	@unformatted=$$(gofmt -l $$(git ls-files --cached --others --exclude-standard '*.go')); \
+	if [ -n "$$unformatted" ]; then echo "gofmt -w would change:"; echo "$$unformatted"; exit 1; fi
+	$(GO) vet ./...
+
+race:            ## all tests of all packages, with the race detector, in random order
+	$(GO) test -race -shuffle=on ./...
+
+lint:            ## the linters of .golangci.yml
+	test/lint
+
+fuzz:            ## every fuzz test for FUZZ (5s)
+	test/fuzz $(FUZZ)
+
+bench:           ## allocations and time of the hot path
+	$(GO) test -run='^$$' -bench=. -benchmem ./...
+
+interop: build   ## with real peers (Flume, Kafka), minutes
+	test/interop
+
+long: build      ## with real peers, as long as it takes
+	test/long
+
+clean:           ## what build and test have made
+	rm -rf bin

@@ -1,0 +1,121 @@
+// Package cli is the command line of sluice, which also answers to flume-ng and takes what flume-ng takes.
+//
+//	arguments ─▶ launcher (-c -D …, flume-env.sh) ─▶ options of the command (and flume.opts) ─▶ command
+//
+// What the launcher script of Flume reads may stand anywhere on the line and is read first; the command gets the rest.
+// No shell is run: flume-env.sh is read for its assignments. A line that cannot be obeyed ends with one message on
+// stderr and status 1; what Flume takes and Sluice has no use for is named in a warning and ignored.
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/sluice-io/sluice/agent"
+	"github.com/sluice-io/sluice/conf"
+)
+
+// Exit statuses. A process that a signal has stopped in order ends with 128 and the signal's number, as a JVM does.
+const (
+	statusOK    = 0
+	statusFatal = 1
+)
+
+// program is what the commands share.
+type program struct {
+	kit     agent.Kit
+	name    string // the name that the program was called by
+	out     io.Writer
+	err     io.Writer
+	environ func(name string) (string, bool)
+}
+
+// A command is the first word of the line.
+type command struct {
+	name, also string
+	usage      string
+	summary    string
+	options    []option
+	run        func(p *program, c *command, l *launch) error
+	refused    string // not empty: Flume has it, and this says what to do instead
+}
+
+// commands lists all of them, in the order of the help.
+func commands() []command {
+	return []command{
+		{name: "agent", also: "node", usage: "-n NAME -f FILE [-c DIR] [-Dname=value]", summary: "Runs an agent.", options: agentOptions(), run: runAgent},
+		{name: "check", usage: "FILE...", summary: "Reports everything that is wrong with configurations; runs nothing.", options: checkOptions(), run: runCheck},
+		{name: "help", usage: "[COMMAND | KIND | TYPE]", summary: "Describes commands and components: help sinks, help kafka-sink.", run: runHelp},
+		{name: "version", summary: "Prints the version.", run: runVersion},
+		{name: "demo", usage: "[--brokers HOST:PORT]", summary: "Moves events through two agents and counts what arrives.", options: demoOptions(), run: runDemo},
+		{name: "avro-client", refused: "is not in this version: Flume's own client can send to an avro source of Sluice"},
+		{name: "tool", refused: "is not in this version: Flume's own tool reads the same directories"},
+		{name: "password", refused: "is no command, and none of Flume since 1.9"},
+	}
+}
+
+// exit ends the program with a status of its own and no message.
+type exit int
+
+func (e exit) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
+
+// Main obeys a command line, given without the program's name, and returns the exit status.
+func Main(kit agent.Kit, args []string) int {
+	p := &program{kit: kit, name: filepath.Base(os.Args[0]), out: os.Stdout, err: os.Stderr, environ: os.LookupEnv}
+	return p.main(args)
+}
+
+func (p *program) main(args []string) int {
+	err := p.obey(args)
+	var status exit
+	switch {
+	case err == nil:
+		return statusOK
+	case errors.As(err, &status):
+		return int(status)
+	}
+	fmt.Fprintf(p.err, "%s: %v\n", p.name, err)
+	return statusFatal
+}
+
+func (p *program) obey(args []string) error {
+	if len(args) == 0 {
+		p.usage(p.err)
+		return exit(statusFatal)
+	}
+	name, args := args[0], args[1:]
+	switch name {
+	case "-h", "--help", "-help":
+		name = "help"
+	case "--version", "-version":
+		name = "version"
+	}
+	var names []string
+	all := commands()
+	for i := range all {
+		c := &all[i]
+		if c.name != name && (c.also == "" || c.also != name) {
+			names = append(names, c.name)
+			continue
+		}
+		if c.refused != "" {
+			return fmt.Errorf("%s %s", c.name, c.refused)
+		}
+		l, err := readLaunch(args, p.environ)
+		if err != nil {
+			return err
+		}
+		if name == c.also {
+			l.warn("%s is an old name of the command %s", c.also, c.name)
+		}
+		return c.run(p, c, l)
+	}
+	hint := "; the commands are listed by: " + p.name + " help"
+	if near := conf.Nearest(name, names); near != "" {
+		hint = fmt.Sprintf("; did you mean %q?", near)
+	}
+	return fmt.Errorf("no command %q%s", name, hint)
+}
