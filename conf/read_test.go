@@ -118,6 +118,14 @@ func TestMistakes(t *testing.T) {
 	}
 }
 
+// TestListFault: a list that has no value is fatal to the agent, not a list of its text.
+func TestListFault(t *testing.T) {
+	c, problems := parse(t, Options{}, "a1.sources = ${env:LIST}", "a1.channels = c1", "a1.channels.c1.type = memory", "a1.sources.r1.type = x")
+	if len(c.Agent("a1").Sources) > 0 || !problems.Fatal() || len(problems) != 1 || !strings.HasPrefix(problems.String(), "a.conf:1: a1.sources: the environment variable LIST is not set") {
+		t.Errorf("%s", problems)
+	}
+}
+
 // TestOrder: components stand in the order of their list, values in that of the file.
 func TestOrder(t *testing.T) {
 	c, _ := parse(t, Options{}, "a2.sinks = z y x", "a1.channels = c", "a2.sinks.x.type = 1", "a2.sinks.x.b = 1", "a2.sinks.x.a = 1",
