@@ -126,7 +126,7 @@ func pages(kit agent.Kit) []page {
 	out = appendPages(out, "sinkgroup", kit.SinkProcessors)
 	for _, k := range kit.ConfigFilters {
 		out = append(out, page{family: "configfilter", typ: k.Type, class: k.Class, summary: k.Summary, absent: k.Absent,
-			manual: func() conf.Manual { return conf.Manual{} }})
+			manual: k.Manual})
 	}
 	return out
 }
