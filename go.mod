@@ -9,7 +9,10 @@ require (
 	software.sslmate.com/src/go-pkcs12 v0.7.4
 )
 
-require golang.org/x/crypto v0.51.0 // indirect
+require (
+	github.com/rogpeppe/go-internal v1.16.0 // indirect
+	golang.org/x/crypto v0.51.0 // indirect
+)
 
 require (
 	github.com/klauspost/compress v1.20.3 // indirect
