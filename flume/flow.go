@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -49,13 +50,18 @@ func (r *Routes) Require(channel int, events ...Event) { put(r.required, channel
 // Offer sends events to a channel whose failure is counted and otherwise ignored.
 func (r *Routes) Offer(channel int, events ...Event) { put(r.optional, channel, events) }
 
-// put shares the first run of events with the caller and copies only when a second one follows.
+// put shares the first run of events with the caller and copies only when a second one follows. Where there are two
+// there are mostly many, so that the copy has room for more.
 func put(to []Batch, channel int, events []Event) {
-	if len(to[channel]) == 0 {
+	b := to[channel]
+	switch {
+	case len(b) == 0:
 		to[channel] = events[:len(events):len(events)]
 		return
+	case len(b) == cap(b):
+		b = slices.Grow(b, len(b)+len(events)+32)
 	}
-	to[channel] = append(to[channel], events...)
+	to[channel] = append(b, events...)
 }
 
 // Required returns what goes to a required channel.

@@ -1,0 +1,99 @@
+package file
+
+import (
+	"context"
+	"os/user"
+	"strings"
+	"testing"
+
+	"github.com/sluice-io/sluice/flumetest"
+)
+
+const refusal = "flume.conf:1: a1.components.x1.type: the file channel is not in this version of Sluice; " +
+	"use type = memory meanwhile, which loses its events with the process, or keep this agent in Flume\n"
+
+func TestProblems(t *testing.T) {
+	u, err := user.Current()
+	if err != nil {
+		t.Skip(err)
+	}
+	shared := func(key, dir string) string {
+		return "a1.components.x1." + key + ": is " + dir + ", the default of every file channel: two agents on this machine would share it; " +
+			"set it to a directory of this channel's own\n"
+	}
+	for _, x := range []struct {
+		name     string
+		settings []string
+		want     string
+	}{
+		{"all is well", []string{"checkpointDir = /c", "dataDirs = /d1, /d2"}, ""},
+		{"a misspelt directory", []string{"dataDirs = /d", "checkpontDir = /c"},
+			"flume.conf:1: " + shared("checkpointDir", u.HomeDir+"/.flume/file-channel/checkpoint") +
+				`flume.conf:2: a1.components.x1.checkpontDir: is not a setting; did you mean "checkpointDir"? ` +
+				"(which is ~/.flume/file-channel/checkpoint as long as it is not set)\n"},
+		{"nothing is set", nil,
+			"flume.conf:1: " + shared("checkpointDir", u.HomeDir+"/.flume/file-channel/checkpoint") +
+				"flume.conf:1: " + shared("dataDirs", u.HomeDir+"/.flume/file-channel/data")},
+		{"no directory", []string{"checkpointDir = /c", "dataDirs = , ,"}, "flume.conf:2: a1.components.x1.dataDirs: names no directory\n"},
+		{"too much at once", []string{"checkpointDir = /c", "dataDirs = /d", "capacity = 10"},
+			"flume.conf:1: a1.components.x1.transactionCapacity: 10000 events are more than the capacity of the channel, 10; lower transactionCapacity or raise capacity\n"},
+		{"sizes that Flume replaces", []string{"checkpointDir = /c", "dataDirs = /d", "capacity = 0", "checkpointInterval = -5"},
+			"flume.conf:3: a1.components.x1.capacity: 0 is less than 1; the default 1000000 is taken\n" +
+				"flume.conf:4: a1.components.x1.checkpointInterval: -5 is less than 1; the default 30000 is taken\n"},
+		{"a size that Flume refuses", []string{"checkpointDir = /c", "dataDirs = /d", "capacity = all"},
+			"flume.conf:3: a1.components.x1.capacity: \"all\" is not a number\n"},
+		{"two checkpoints without a directory", []string{"checkpointDir = /c", "dataDirs = /d", "useDualCheckpoints = true"},
+			"flume.conf:1: a1.components.x1.backupCheckpointDir: is required with useDualCheckpoints = true, and not set\n"},
+		{"two checkpoints in one directory", []string{"checkpointDir = /c", "dataDirs = /d", "useDualCheckpoints = true", "backupCheckpointDir = /c"},
+			"flume.conf:4: a1.components.x1.backupCheckpointDir: is the checkpointDir; the copy needs a directory of its own\n"},
+		{"encryption", []string{"checkpointDir = /c", "dataDirs = /d",
+			"encryption.activeKey = key-0", "encryption.cipherProvider = AESCTRNOPADDING", "encryption.keyProvider = key-provider-0",
+			"encryption.keyProvider = JCEKSFILE", "encryption.keyProvider.keyStoreFile = /k", "encryption.keyProvider.keyStorePasswordFile = /p",
+			"encryption.keyProvider.keys = key-0 key-1", "encryption.keyProvider.keys.key-0.passwordFile = /p0"}, ""},
+		{"half of encryption", []string{"checkpointDir = /c", "dataDirs = /d", "encryption.activeKey = key-0"},
+			"flume.conf:3: a1.components.x1.encryption.activeKey: is set without encryption.keyProvider\n"},
+		{"the other half of encryption", []string{"checkpointDir = /c", "dataDirs = /d", "encryption.keyProvider = jceksfile", "encryption.keyProvider.keys.k.password = x"},
+			strings.ReplaceAll("@activeKey!@cipherProvider!@keyProvider.keyStoreFile!@keyProvider.keyStorePasswordFile!@keyProvider.keys!", "@", "flume.conf:1: a1.components.x1.encryption.") +
+				"flume.conf:4: a1.components.x1.encryption.keyProvider.keys.k.password: is not a setting; did you mean \"keyProvider.keys.ALIAS.passwordFile\"?\n"},
+	} {
+		want := strings.ReplaceAll(x.want, "!", ": is required with encryption.keyProvider, and not set\n")
+		if got := flumetest.Problems(t, Kind, nil, x.settings...).String(); got != want+refusal {
+			t.Errorf("%s:\n%s\ninstead of\n%s", x.name, got, want+refusal)
+		}
+	}
+}
+
+func TestHome(t *testing.T) {
+	sec := flumetest.Section(t, "checkpointDirs = /c", "dataDirs = data")
+	sec.Property = func(name string) (string, bool) { return "/srv/flume", name == "user.home" }
+	plan, problems := Kind.Bind(sec)
+	s := plan.Settings.(*Settings)
+	if s.CheckpointDir != "/srv/flume/.flume/file-channel/checkpoint" {
+		t.Errorf("the checkpoint is in %s", s.CheckpointDir)
+	}
+	if !strings.Contains(problems.String(), "(which is /srv/flume/.flume/file-channel/checkpoint as long as it is not set)") {
+		t.Error(problems)
+	}
+	if _, err := plan.Open(context.Background(), flumetest.NewEnv().Env); err == nil || !strings.Contains(err.Error(), "not in this version") {
+		t.Errorf("opening returned %v", err)
+	}
+	if plan.Limits.TransactionCapacity != 10000 {
+		t.Errorf("the transaction capacity is said to be %d", plan.Limits.TransactionCapacity)
+	}
+}
+
+func TestHolds(t *testing.T) {
+	t.Chdir("/")
+	sec := flumetest.Section(t, "checkpointDir = c/../c", "dataDirs = /d1/,/d2", "useDualCheckpoints = true", "backupCheckpointDir = /b")
+	plan, _ := Kind.Bind(sec)
+	got := plan.Settings.(*Settings).Holds()
+	want := []string{"dir:///c", "dir:///d1", "dir:///d2", "dir:///b"}
+	if len(got) != len(want) {
+		t.Fatal(got)
+	}
+	for i := range want {
+		if string(got[i]) != want[i] {
+			t.Errorf("%s instead of %s", got[i], want[i])
+		}
+	}
+}

@@ -1,0 +1,157 @@
+// Package multiplexing is the selector that sends an event where the value of one of its headers says.
+//
+//	selector.header = state
+//	selector.mapping.CZ = c1          an event with state=CZ must be taken by c1 …
+//	selector.optional.CZ = c1 c3      … and is offered to c3 (c1 is required already)
+//	selector.mapping.US = c2 c3
+//	selector.default = c4             any other value, an empty or blank one, or none
+//
+// Values are compared exactly: case counts and nothing is trimmed. An event whose value has neither mapping nor default
+// belongs nowhere and is dropped; that is counted (EventUnroutedCount) and said once at WARN. A mapping that is empty
+// or names a channel that is not the source's is refused.
+//
+// Channel names are separated by any white space or commas. (Flume splits at exactly one blank: two make an empty name,
+// and the source is dropped.)
+//
+// Events that follow each other and have the same value are routed as one run; the value is looked up when it changes.
+package multiplexing
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync/atomic"
+
+	"github.com/sluice-io/sluice/conf"
+	"github.com/sluice-io/sluice/flume"
+)
+
+// Kind is the multiplexing selector.
+var Kind = flume.Define[Settings, flume.Selector]("multiplexing", "org.apache.flume.channel.MultiplexingChannelSelector",
+	"Sends each event to the channels that the value of one of its headers names.", open)
+
+// Settings are what a multiplexing selector can be told, below selector.
+type Settings struct {
+	Header   string
+	Default  string
+	Mapping  conf.Values
+	Optional conf.Values
+}
+
+// Declare implements conf.Settings.
+func (s *Settings) Declare(d *conf.Decl) {
+	d.String(&s.Header, "header", "flume.selector.header", "The header whose value decides.")
+	d.String(&s.Default, "default", "",
+		"The channels of events whose value has no mapping or that have no value, separated by blanks. Without it such events are dropped.")
+	d.Rest(&s.Mapping, "mapping.", "mapping.VALUE: the channels that must take the events whose header has this value.")
+	d.Rest(&s.Optional, "optional.", "optional.VALUE: channels that events whose header has this value are offered to beside the required ones.")
+	d.Check(func() error {
+		if d.Targets() == nil {
+			return nil
+		}
+		_, err := s.routes(d.Targets())
+		return err
+	})
+}
+
+// A route is where the events of one value go: channels by number, none of them twice.
+type route struct {
+	required, optional []int
+}
+
+// routes resolves names, and says all that is wrong with them. The key of the default route is empty.
+func (s *Settings) routes(channels []string) (map[string]route, error) {
+	var problems []error
+	resolve := func(key, names string) []int {
+		var numbers []int
+		for _, name := range strings.FieldsFunc(names, separates) {
+			i := slices.Index(channels, name)
+			switch {
+			case i < 0:
+				problems = append(problems, conf.At(key, fmt.Errorf("%q is not a channel of the source, which has %s",
+					name, strings.Join(channels, ", "))))
+			case !slices.Contains(numbers, i):
+				numbers = append(numbers, i)
+			}
+		}
+		return numbers
+	}
+	routes := map[string]route{}
+	usual := resolve("default", s.Default)
+	for _, m := range s.Mapping {
+		key := "mapping." + m.Key
+		if strings.TrimFunc(m.Text, separates) == "" {
+			problems = append(problems, conf.At(key, errors.New("names no channel")))
+		}
+		routes[m.Key] = route{required: resolve(key, m.Text)}
+	}
+	for _, o := range s.Optional {
+		r, mapped := routes[o.Key]
+		if !mapped {
+			r.required = usual
+		}
+		r.optional = slices.DeleteFunc(resolve("optional."+o.Key, o.Text), func(i int) bool { return slices.Contains(r.required, i) })
+		routes[o.Key] = r
+	}
+	routes[""] = route{required: usual}
+	return routes, errors.Join(problems...)
+}
+
+func separates(r rune) bool { return r == ',' || r <= ' ' }
+
+type selector struct {
+	log      *slog.Logger
+	header   string
+	routes   map[string]route
+	usual    route
+	unrouted *atomic.Int64
+	warned   atomic.Bool
+}
+
+func open(_ context.Context, s *Settings, env flume.Env) (flume.Selector, error) {
+	routes, err := s.routes(env.Channels)
+	if err != nil {
+		return nil, fmt.Errorf("mapping values to channels: %w", err)
+	}
+	return &selector{log: env.Log, header: s.Header, routes: routes, usual: routes[""], unrouted: env.Counter("EventUnroutedCount")}, nil
+}
+
+func (s *selector) Select(b flume.Batch, r *flume.Routes) {
+	for from := 0; from < len(b); {
+		value, _ := b[from].Headers.Get(s.header)
+		to := from + 1
+		for ; to < len(b); to++ {
+			if next, _ := b[to].Headers.Get(s.header); next != value {
+				break
+			}
+		}
+		s.send(value, b[from:to], r)
+		from = to
+	}
+}
+
+// send routes a run of events that have the same value.
+func (s *selector) send(value string, run flume.Batch, r *flume.Routes) {
+	way := s.usual
+	if strings.TrimFunc(value, func(r rune) bool { return r <= ' ' }) != "" {
+		if mapped, ok := s.routes[value]; ok {
+			way = mapped
+		}
+	}
+	for _, channel := range way.required {
+		r.Require(channel, run...)
+	}
+	for _, channel := range way.optional {
+		r.Offer(channel, run...)
+	}
+	if len(way.required)+len(way.optional) == 0 {
+		s.unrouted.Add(int64(len(run)))
+		if !s.warned.Swap(true) {
+			s.log.Warn("Events are dropped: their value has no mapping, and there is no default. Said once; EventUnroutedCount counts them",
+				"header", s.header, "value", value)
+		}
+	}
+}
