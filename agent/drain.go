@@ -36,6 +36,7 @@ type drain struct {
 	park    bool // pending events may wait aside while the flow goes on: not in a group, where another sink may take them
 	parked  []parking
 	waiting int // events in parked
+	taken   int // transactions
 	most    int // of waiting; from then on nothing is taken
 	later   supervise.Trouble
 
@@ -47,6 +48,7 @@ type drain struct {
 // A parking is events that the sink could not deliver yet. They stay taken from the channel.
 type parking struct {
 	tx      flume.Transaction
+	taken   int // which one it was of all that the drain has taken
 	due     time.Time
 	backoff supervise.Backoff
 }
@@ -88,7 +90,8 @@ func (d *drain) next(ctx context.Context) error {
 		tx, err := d.take(ctx)
 		switch {
 		case err == nil:
-			return d.deliver(parking{tx: tx, backoff: supervise.Backoff{Least: retryLeast, Most: retryMost}})
+			d.taken++
+			return d.deliver(parking{tx: tx, taken: d.taken, backoff: supervise.Backoff{Least: retryLeast, Most: retryMost}})
 		case !errors.Is(err, flume.ErrEmpty):
 			d.unread.Add(1)
 			return fmt.Errorf("taking events from channel %s: %w", d.from.name, err)
@@ -234,7 +237,8 @@ func (d *drain) settle(p parking, b flume.Batch, partial *flume.PartialError) (b
 		rest.Rollback()
 		return false, cause
 	}
-	d.setAside(parking{tx: rest, backoff: p.backoff}, cause)
+	p.tx = rest
+	d.setAside(p, cause)
 	return whole, nil
 }
 
@@ -248,10 +252,11 @@ func (d *drain) setAside(p parking, cause error) {
 	d.later.Report(slog.LevelWarn, cause, wait)
 }
 
-// giveUp puts what is parked back into the channel.
+// giveUp puts what is parked back into the channel, last taken first, so that the order is as it was.
 func (d *drain) giveUp() {
-	for i := len(d.parked) - 1; i >= 0; i-- {
-		d.parked[i].tx.Rollback()
+	slices.SortFunc(d.parked, func(a, b parking) int { return b.taken - a.taken })
+	for _, p := range d.parked {
+		p.tx.Rollback()
 	}
 	d.parked, d.waiting = nil, 0
 }

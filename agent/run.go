@@ -25,7 +25,7 @@ type channelRun struct {
 	counters *stats.Counters
 	outlet   *outlet       // set when open is closed
 	open     chan struct{} // closed when the channel is open
-	tried    chan struct{} // closed when the first attempt to open it is over
+	failed   chan struct{} // closed when the first attempt to open it has failed
 	release  chan struct{} // closed when nobody uses it any more
 	done     chan struct{} // closed when it is closed
 }
@@ -39,8 +39,9 @@ type run struct {
 
 func (r *run) channel(soft context.Context, p *channelPart) *channelRun {
 	c := &channelRun{channelPart: p, counters: r.stats.Component(stats.Channel, p.name),
-		open: make(chan struct{}), tried: make(chan struct{}), release: make(chan struct{}), done: make(chan struct{})}
+		open: make(chan struct{}), failed: make(chan struct{}), release: make(chan struct{}), done: make(chan struct{})}
 	log := r.o.Log.With("agent", r.w.name, "channel", p.name)
+	tried := r.attempt()
 	task := supervise.Task[flume.Channel]{
 		Name: "channel " + p.name, Log: log,
 		Open: func(ctx context.Context) (flume.Channel, error) {
@@ -52,17 +53,17 @@ func (r *run) channel(soft context.Context, p *channelPart) *channelRun {
 			c.counters.Started(log)
 			c.outlet = newOutlet(ch, p.name, c.counters)
 			close(c.open)
+			tried()
 			return ch, nil
 		},
+		Failed: sync.OnceFunc(func() { close(c.failed); tried() }),
 		Use: func(context.Context, flume.Channel) error {
 			<-c.release
 			log.Info("Stopping Channel " + p.name)
 			return nil
 		},
 		Close: flume.Channel.Close,
-		Tried: func() { close(c.tried); r.first.Done() },
 	}
-	r.first.Add(1)
 	go func() {
 		defer close(c.done)
 		task.Run(soft)
@@ -88,14 +89,9 @@ func (r *run) await(ctx context.Context, tried func(), channels ...*channelPart)
 		select {
 		case <-c.open:
 			continue
-		case <-c.tried:
+		case <-c.failed:
 		case <-ctx.Done():
 			return false
-		}
-		select {
-		case <-c.open:
-			continue
-		default:
 		}
 		tried()
 		select {
@@ -142,12 +138,13 @@ func (r *run) source(soft, force context.Context, p *sourcePart) <-chan struct{}
 	counters := r.stats.Component(stats.Source, p.name)
 	log := r.o.Log.With("agent", r.w.name, "source", p.name)
 	task := supervise.Task[*openSource]{
-		Name: "source " + p.name, Log: log, Tried: tried,
+		Name: "source " + p.name, Log: log, Failed: tried,
 		Open: func(ctx context.Context) (*openSource, error) {
 			log.Info("Starting Source " + p.name)
 			s, err := r.openSource(ctx, p, log, counters)
 			if err == nil {
 				counters.Started(log)
+				tried()
 			}
 			return s, err
 		},
@@ -241,7 +238,8 @@ func (r *run) sinks(soft context.Context, g *groupPart) <-chan struct{} {
 	needed, release := context.WithCancel(context.Background())
 	var keepers sync.WaitGroup
 	for at, p := range g.sinks {
-		tried := r.attempt()
+		first := r.attempt()
+		tried := sync.OnceFunc(func() { first(); runner.attempted() })
 		keepers.Go(func() { r.keep(needed, runner, at, p, tried) })
 	}
 	go func() {
@@ -266,7 +264,7 @@ func (r *run) keep(needed context.Context, to *runner, at int, p *sinkPart, trie
 	broken := make(chan error, 1)
 	trouble := supervise.Trouble{Log: log, Failing: "sink " + p.name + " of group " + to.part.name + " does not deliver", Over: "sink " + p.name + " delivers again"}
 	task := supervise.Task[flume.Sink]{
-		Name: "sink " + p.name, Log: log, Tried: tried,
+		Name: "sink " + p.name, Log: log, Failed: tried,
 		Open: func(ctx context.Context) (flume.Sink, error) {
 			log.Info("Starting Sink " + p.name)
 			s, err := p.Open(ctx, r.env(p.Section, log, counters))
@@ -289,6 +287,7 @@ func (r *run) keep(needed context.Context, to *runner, at int, p *sinkPart, trie
 				d.trouble = &trouble
 			}
 			to.publish(at, from, d)
+			tried()
 			select {
 			case err := <-broken:
 				return err

@@ -29,17 +29,19 @@ type runner struct {
 	drains  []*drain      // as part.sinks; nil: not open
 	outlets []*outlet     // of each sink's channel; nil: not open
 	changed chan struct{} // of size one: drains has changed
+	refresh func()        // ends what waits with the drains as they were
+	trying  int           // sinks whose first attempt to open is not over
+	tried   chan struct{} // closed when trying is zero
 
-	// Of the runner's goroutine:
-	stale    bool                          // drains has changed, as waitAny has seen
 	spanning bool                          // the sinks take from several channels, so that none may wait for its own
-	taken    map[*outlet]flume.Transaction // what waiting for any of them has taken
+	taken    map[*outlet]flume.Transaction // what waiting for any of them has taken; of the runner's goroutine
 }
 
 func newRunner(part *groupPart, log *slog.Logger, hard context.Context) *runner {
 	over, cancel := context.WithCancel(context.Background())
 	cancel()
-	r := &runner{part: part, log: log, hard: hard, over: over, changed: make(chan struct{}, 1),
+	r := &runner{part: part, log: log, hard: hard, over: over,
+		changed: make(chan struct{}, 1), refresh: func() {}, trying: len(part.sinks), tried: make(chan struct{}),
 		drains: make([]*drain, len(part.sinks)), outlets: make([]*outlet, len(part.sinks)), taken: map[*outlet]flume.Transaction{}}
 	for _, s := range part.sinks {
 		r.spanning = r.spanning || s.channel != part.sinks[0].channel
@@ -51,6 +53,7 @@ func newRunner(part *groupPart, log *slog.Logger, hard context.Context) *runner 
 func (r *runner) publish(at int, from *outlet, d *drain) {
 	r.mu.Lock()
 	r.outlets[at], r.drains[at] = from, d
+	r.refresh()
 	r.mu.Unlock()
 	select {
 	case r.changed <- struct{}{}:
@@ -58,17 +61,28 @@ func (r *runner) publish(at int, from *outlet, d *drain) {
 	}
 }
 
-// open are the drains that can be used now.
-func (r *runner) open() []flume.Drain {
+// attempted is called once for each sink, when its first attempt to open is over and published.
+func (r *runner) attempted() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.trying--; r.trying == 0 {
+		close(r.tried)
+	}
+}
+
+// open are the drains that can be used now, and a context for their rounds, which ends when that changes.
+func (r *runner) open(ctx context.Context) ([]flume.Drain, context.Context) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.refresh()
+	ctx, r.refresh = context.WithCancel(ctx)
 	var out []flume.Drain
 	for _, d := range r.drains {
 		if d != nil {
 			out = append(out, flume.Drain{Name: d.name, Once: d.once})
 		}
 	}
-	return out
+	return out, ctx
 }
 
 // run drains until ctx has ended and, of volatile channels, nothing is left; or until the agent's patience ends. When it
@@ -77,24 +91,23 @@ func (r *runner) run(ctx context.Context) {
 	defer r.giveUp()
 	trouble := supervise.Trouble{Log: r.log, Failing: "events cannot be delivered", Over: "events are delivered again"}
 	backoff := supervise.Backoff{Least: retryLeast, Most: retryMost}
-	var group []flume.Drain
+	r.settle(ctx)
+	group, rounds := r.open(ctx)
 	empty := 0 // rounds in a row that found nothing
 	for r.hard.Err() == nil {
 		select {
 		case <-r.changed:
-			r.stale = true
+			group, rounds = r.open(ctx)
 		default:
 		}
-		if r.stale {
-			group, r.stale = r.open(), false
-		}
 		if len(group) == 0 {
-			if r.stale = r.wait(ctx); !r.stale {
+			if !r.wait(ctx) {
 				return
 			}
+			group, rounds = r.open(ctx)
 			continue
 		}
-		err := r.round(ctx, group)
+		err := r.round(rounds, group)
 		switch {
 		case err == nil:
 			empty = 0
@@ -112,10 +125,22 @@ func (r *runner) run(ctx context.Context) {
 			if ctx.Err() != nil {
 				return
 			}
-			if !r.spanning || !r.waitAny(ctx) {
+			if rounds.Err() == nil && !(r.spanning && r.waitAny(rounds)) {
 				r.pause(ctx, retryLeast)
 			}
 		}
+	}
+}
+
+// settle waits, not for long, until each sink of the group has tried to open: a standby that is open first shall not
+// take what the others are there for.
+func (r *runner) settle(ctx context.Context) {
+	timer := time.NewTimer(supervise.Interval)
+	defer timer.Stop()
+	select {
+	case <-r.tried:
+	case <-timer.C:
+	case <-ctx.Done():
 	}
 }
 
@@ -205,19 +230,14 @@ func (r *runner) waitAny(ctx context.Context) bool {
 		}()
 	}
 	sound := true
-	for n := len(limits); n > 0; {
-		select {
-		case <-r.changed:
-			r.stale = true
-		case a := <-answers:
-			n--
-			if a.err == nil {
-				r.taken[a.from] = a.tx
-			} else if !errors.Is(a.err, flume.ErrEmpty) {
-				sound = false
-			}
-		}
+	for range limits {
+		a := <-answers
 		cancel() // what one has found is enough; the others answer at once
+		if a.err == nil {
+			r.taken[a.from] = a.tx
+		} else if !errors.Is(a.err, flume.ErrEmpty) {
+			sound = false
+		}
 	}
 	return sound
 }
@@ -239,6 +259,7 @@ func (r *runner) dismiss(at int, d *drain) {
 func (r *runner) giveUp() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.refresh()
 	for _, d := range r.drains {
 		if d != nil {
 			d.giveUp()

@@ -1,18 +1,18 @@
 // Package deadletter keeps events that can never pass, with the reason, in a bounded directory of Avro files.
 //
-//	rejections ─▶ one Avro block ─▶ fsync ─▶ nil          dir/2026-11-21T10-51-00.123Z.avro
+//	rejections ─▶ Avro blocks ─▶ fsync ─▶ nil             dir/2026-11-21T10-51-00.123Z.avro
 //	                                                      dir/2026-11-21T11-51-02.007Z.avro
 //
-// A file is an Avro object container without compression, so that every Avro tool reads it; the schema is in [Schema]. One
-// call to Write is one block. Write returns nil when the block is on disk. A file is written until it has 16 MiB or is
-// an hour old; nothing is ever deleted here: whoever has dealt with a file moves it away.
+// A file is an Avro object container without compression, so that every Avro tool reads it; the schema is [Schema].
+// Write returns nil when all its letters are on disk, in blocks of about 1 MiB at most. A file is written until it has
+// 16 MiB or is an hour old; nothing is ever deleted here: whoever has dealt with a file moves it away.
 //
 // Header strings are bytes, Avro's strings are UTF-8. The map "headers" has every header as text, with U+FFFD for what
 // is no UTF-8; only if something was replaced, "rawHeaders" has all of them byte for byte.
 //
 // How it fails: a directory that has reached its bound, or a disk that cannot take more, is an error, and nothing of
-// that call stays in the file. After a crash the newest file may end in a part of a block that no call has reported as written; readers
-// get everything before it.
+// that call stays in the file. After a crash the newest file may end in blocks, the last one torn, that no call has
+// reported as written; readers get everything before the torn one.
 package deadletter
 
 import (
@@ -29,9 +29,10 @@ import (
 )
 
 const (
-	fileBytes = 16 << 20 // a file that has as many is full
-	fileAge   = time.Hour
-	suffix    = ".avro"
+	fileBytes  = 16 << 20 // a file that has as many is full
+	fileAge    = time.Hour
+	blockBytes = 1 << 20
+	suffix     = ".avro"
 )
 
 // ErrFull means that the directory has reached its bound.
@@ -43,14 +44,13 @@ type Letters struct {
 	agent string
 	limit int64
 
-	mu      sync.Mutex
-	file    *os.File // nil: none is being written
-	size    int64    // of file
-	head    int64    // how much of it is no letter
-	opened  time.Time
-	total   int64 // of all files in dir when last looked at, and what was written since
-	marker  [16]byte
-	scratch []byte
+	mu     sync.Mutex
+	file   *os.File // nil: none is being written
+	size   int64    // of file
+	head   int64    // how much of it is no letter
+	opened time.Time
+	total  int64 // of all files in dir when last looked at, and what was written since
+	marker [16]byte
 }
 
 // New returns the dead letters of an agent in dir, which may take limit bytes.
@@ -76,23 +76,13 @@ func (l *Letters) Write(component string, rejections ...flume.Rejection) error {
 			return err
 		}
 	}
-	block := l.scratch[:0]
-	for i := range rejections {
-		block = appendLetter(block, &rejections[i], component, l.agent, now)
-	}
-	l.scratch = nil
-	if cap(block) <= 1<<20 {
-		l.scratch = block
-	}
-	head := appendLong(appendLong(nil, int64(len(rejections))), int64(len(block)))
-	need := int64(len(head) + len(block) + len(l.marker))
+	blocks := l.encode(component, rejections, now)
+	need := int64(len(blocks))
 	if err := l.room(need); err != nil {
 		return err
 	}
-	for _, part := range [][]byte{head, block, l.marker[:]} {
-		if _, err := l.file.Write(part); err != nil {
-			return l.undo(err)
-		}
+	if _, err := l.file.Write(blocks); err != nil {
+		return l.undo(err)
 	}
 	if err := l.file.Sync(); err != nil {
 		return l.undo(err)
@@ -100,6 +90,23 @@ func (l *Letters) Write(component string, rejections ...flume.Rejection) error {
 	l.size += need
 	l.total += need
 	return nil
+}
+
+// encode makes blocks of blockBytes or a little more, for readers take a whole block at once.
+func (l *Letters) encode(component string, rejections []flume.Rejection, now time.Time) []byte {
+	var out, block []byte
+	count := 0
+	for i := range rejections {
+		block = appendLetter(block, &rejections[i], component, l.agent, now)
+		count++
+		if len(block) < blockBytes && i < len(rejections)-1 {
+			continue
+		}
+		out = appendLong(appendLong(out, int64(count)), int64(len(block)))
+		out = append(append(out, block...), l.marker[:]...)
+		block, count = block[:0], 0
+	}
+	return out
 }
 
 // room looks at the directory again before it gives up: somebody may have moved files away.

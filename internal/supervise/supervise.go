@@ -28,27 +28,24 @@ const Interval = 3 * time.Second
 
 // A Task is a component that shall be open.
 type Task[C any] struct {
-	Name  string // "source s1", for the log
-	Log   *slog.Logger
-	Open  func(ctx context.Context) (C, error)
-	Use   func(ctx context.Context, c C) error // runs with the open component; an error: close it and open it again
-	Close func(c C) error
-	Tried func() // called when the first attempt is over, before Use; may be nil
+	Name   string // "source s1", for the log
+	Log    *slog.Logger
+	Open   func(ctx context.Context) (C, error)
+	Failed func()                               // called when Open has failed
+	Use    func(ctx context.Context, c C) error // runs with the open component; an error: close it and open it again
+	Close  func(c C) error
 }
 
 // Run keeps the component open until Use returns nil or ctx ends. When it returns, the component is closed.
 func (t *Task[C]) Run(ctx context.Context) {
 	opening := Trouble{Log: t.Log, Failing: t.Name + " cannot be opened", Over: t.Name + " is open now"}
 	using := Trouble{Log: t.Log, Failing: t.Name + " broke off and is opened again"}
-	tried := t.Tried
 	for {
 		trouble := &opening
 		c, err := t.open(ctx)
-		if tried != nil {
-			tried()
-			tried = nil
-		}
-		if err == nil {
+		if err != nil {
+			t.Failed()
+		} else {
 			opening.End()
 			trouble = &using
 			from := time.Now()
