@@ -17,7 +17,7 @@ require (
 )
 
 require (
-	github.com/klauspost/compress v1.20.3 // indirect
+	github.com/klauspost/compress v1.20.3
 	github.com/pierrec/lz4/v4 v4.1.33 // indirect
 	github.com/twmb/avro v1.9.0
 	github.com/twmb/franz-go/pkg/kmsg v1.15.0 // indirect

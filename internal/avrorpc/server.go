@@ -1,0 +1,307 @@
+package avrorpc
+
+import (
+	"context"
+	"crypto/md5" // Avro's own hash of a protocol
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/sluice-io/sluice/flume"
+	"github.com/sluice-io/sluice/internal/event"
+)
+
+// Calls is what a server does with the events. An error answers FAILED. Both may be called from many goroutines; the
+// events are the callee's.
+type Calls interface {
+	Append(ctx context.Context, b flume.Batch) error // one event
+	AppendBatch(ctx context.Context, b flume.Batch) error
+}
+
+// A Server answers calls on any number of connections.
+type Server struct {
+	Calls    Calls
+	MaxFrame int64       // the most bytes of one frame; a larger one closes the connection
+	Budget   *Budget     // what frames and events in flight may hold
+	TLS      *tls.Config // nil: plain
+	Deflate  bool
+
+	buffers  buffers
+	dialects dialects
+}
+
+const (
+	handshakeTime = 20 * time.Second // for TLS
+	stallTime     = 60 * time.Second // for the next piece of a frame that has begun, and for the client to take an answer
+)
+
+// Serve answers the calls that come on conn, one after the other, until the peer closes it or ctx ends. A call under
+// way when ctx ends is answered first; it runs under calls, which outlives ctx. Serve closes conn. Nil: the peer
+// went away, or ctx ended.
+func (s *Server) Serve(ctx, calls context.Context, conn net.Conn) error {
+	defer conn.Close()
+	c := &session{server: s, conn: conn}
+	defer context.AfterFunc(ctx, c.stop)()
+	err := c.open(ctx)
+	for err == nil && ctx.Err() == nil {
+		err = c.call(calls)
+	}
+	if ctx.Err() != nil || errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) {
+		return nil
+	}
+	return err
+}
+
+// A session is one connection.
+type session struct {
+	server  *Server
+	conn    net.Conn // after open: with TLS and deflate
+	frames  frameReader
+	greeted bool
+	dialect *dialect // nil: Flume's
+
+	mu      sync.Mutex // guards the read deadline
+	stopped bool
+}
+
+// stop ends a Read that is under way and every later one.
+func (c *session) stop() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stopped = true
+	c.conn.SetReadDeadline(time.Unix(1, 0))
+}
+
+// allow sets how long Reads may take from now on; 0 is for ever.
+func (c *session) allow(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.stopped {
+		return
+	}
+	var until time.Time
+	if d > 0 {
+		until = time.Now().Add(d)
+	}
+	c.conn.SetReadDeadline(until)
+}
+
+func (c *session) open(ctx context.Context) error {
+	s := c.server
+	conn := c.conn
+	if s.TLS != nil || s.Deflate {
+		if s.TLS != nil {
+			c.allow(handshakeTime)
+		}
+		wrapped, err := accept(ctx, conn, s.TLS, s.Deflate)
+		if err != nil {
+			return err
+		}
+		conn = wrapped
+		c.allow(0)
+		c.mu.Lock()
+		c.conn = conn
+		c.mu.Unlock()
+	}
+	c.frames = frameReader{
+		from: conn, max: s.MaxFrame, buffers: &s.buffers,
+		begun: func() { c.allow(stallTime) },
+		moved: func() { c.allow(stallTime) },
+	}
+	return nil
+}
+
+// call reads a call, has it done and answers it.
+func (c *session) call(ctx context.Context) error {
+	l := &loan{from: c.server.Budget}
+	defer l.end()
+	serial, payload, err := c.frames.next(ctx, l)
+	if err != nil {
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			return fmt.Errorf("the client stopped in the middle of a frame for %s: %w", stallTime, err)
+		}
+		return err
+	}
+	c.allow(0)
+	answer := c.answer(ctx, l, payload, beginFrame(make([]byte, 0, 64), serial))
+	endFrame(answer)
+	if err := c.conn.SetWriteDeadline(time.Now().Add(stallTime)); err != nil {
+		return err
+	}
+	if _, err := c.conn.Write(answer); err != nil {
+		return fmt.Errorf("answering: %w", err)
+	}
+	return nil
+}
+
+// answer appends the answer to a payload.
+func (c *session) answer(ctx context.Context, l *loan, payload, out []byte) []byte {
+	r := reader{rest: payload}
+	if !c.greeted {
+		g := readGreeting(&r)
+		if r.err != nil {
+			return appendError(out, r.err)
+		}
+		m, err := c.greet(g)
+		if err != nil {
+			return appendError(out, err)
+		}
+		out = appendVerdict(out, m)
+		if m == matchNone {
+			return out
+		}
+		c.greeted = true
+	}
+	r.meta("the call's meta")
+	name := r.bytes("the name of the message")
+	if r.err != nil {
+		return appendError(out, r.err)
+	}
+	var err error
+	switch string(name) {
+	case "":
+		return out // a ping
+	case appendName:
+		err = c.deliver(ctx, l, r.rest, false)
+	case appendBatchName:
+		err = c.deliver(ctx, l, r.rest, true)
+	default:
+		err = fmt.Errorf("there is no message %q, only append and appendBatch", name[:min(len(name), 100)])
+	}
+	switch {
+	case err == nil:
+		return append(out, 0, 0, byte(OK)<<1)
+	case errors.Is(err, errRefused):
+		return append(out, 0, 0, byte(Failed)<<1)
+	}
+	return appendError(out, err)
+}
+
+// errRefused is wrapped where the callee did not take the events.
+var errRefused = errors.New("the events were not taken")
+
+// deliver decodes the parameter and hands it over.
+func (c *session) deliver(ctx context.Context, l *loan, parameter []byte, array bool) error {
+	if c.dialect != nil {
+		var err error
+		if parameter, err = c.dialect.translate(ctx, l, parameter, array); err != nil {
+			return err
+		}
+	}
+	var t event.Tally
+	var err error
+	if array {
+		_, err = t.Array(parameter)
+	} else {
+		_, err = t.Event(parameter)
+	}
+	if err != nil {
+		return err
+	}
+	if need := int64(t.Memory()); need > c.server.MaxFrame {
+		return fmt.Errorf("%w: its %d events and %d headers take %d bytes, %d are the most", errTooLarge, t.Events, t.Headers, need, c.server.MaxFrame)
+	} else if err := l.grow(ctx, need); err != nil {
+		return err
+	}
+	switch {
+	case !array:
+		e, _ := t.Cutter(t.Bodies < cap(parameter)/2).Event(parameter)
+		err = c.server.Calls.Append(ctx, flume.Batch{e})
+	case t.Events > 0:
+		err = c.server.Calls.AppendBatch(ctx, t.Cut(parameter))
+	default:
+		err = c.server.Calls.AppendBatch(ctx, nil)
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", errRefused, err)
+	}
+	return nil
+}
+
+// translate rewrites a parameter of a client that does not write events as Flume does.
+func (d *dialect) translate(ctx context.Context, l *loan, parameter []byte, array bool) ([]byte, error) {
+	r := d.single
+	if array {
+		r = d.batch
+	}
+	switch {
+	case r == nil:
+		return nil, errors.New("the client's own protocol does not have this message")
+	case r.plain:
+		return parameter, nil
+	}
+	if err := l.grow(ctx, int64(len(parameter))); err != nil {
+		return nil, err
+	}
+	return r.events(parameter, array)
+}
+
+// greet judges a handshake and remembers what the client speaks. An error: its text is no protocol.
+func (c *session) greet(g greeting) (match, error) {
+	known := g.client.ours()
+	if known {
+		c.dialect = nil
+	} else {
+		c.dialect = c.server.dialects.get(g.client)
+		known = c.dialect != nil
+	}
+	if !known && g.text != nil {
+		d, err := parseDialect(g.text)
+		if err != nil {
+			return matchNone, err
+		}
+		c.dialect, known = d, true
+		if hash(md5.Sum(g.text)) == g.client { // else it is good for this connection only
+			c.server.dialects.put(g.client, d)
+		}
+	}
+	switch {
+	case !known:
+		return matchNone, nil
+	case g.server.ours():
+		return matchBoth, nil
+	}
+	return matchClient, nil
+}
+
+func appendError(out []byte, err error) []byte {
+	return appendBytes(append(out, 0, 1, 0), err.Error())
+}
+
+// dialects remembers what clients speak, the last mostDialects of them. Its zero value is empty.
+type dialects struct {
+	mu     sync.Mutex
+	byHash map[hash]*dialect
+	order  []hash // oldest first
+}
+
+const mostDialects = 64
+
+func (d *dialects) get(h hash) *dialect {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.byHash[h]
+}
+
+func (d *dialects) put(h hash, spoken *dialect) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.byHash == nil {
+		d.byHash = map[hash]*dialect{}
+	}
+	if _, ok := d.byHash[h]; !ok {
+		d.order = append(d.order, h)
+	}
+	d.byHash[h] = spoken
+	if len(d.order) > mostDialects {
+		delete(d.byHash, d.order[0])
+		d.order = slices.Delete(d.order, 0, 1)
+	}
+}
