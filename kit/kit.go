@@ -1,9 +1,59 @@
-// Package kit lists the kinds of components in the binary. A kind is in the binary because it stands here.
+// Package kit lists the kinds of components in the binary. A kind is in the binary because it stands here; a type of
+// Flume's that is not is refused by name, with the way out.
 package kit
 
 import (
+	"slices"
+
 	"github.com/sluice-io/sluice/agent"
+	"github.com/sluice-io/sluice/channel/file"
+	"github.com/sluice-io/sluice/channel/memory"
+	"github.com/sluice-io/sluice/conf"
+	"github.com/sluice-io/sluice/configfilter/env"
+	"github.com/sluice-io/sluice/configfilter/external"
+	"github.com/sluice-io/sluice/configfilter/hadoop"
+	"github.com/sluice-io/sluice/flume"
+	"github.com/sluice-io/sluice/interceptor/host"
+	"github.com/sluice-io/sluice/interceptor/static"
+	"github.com/sluice-io/sluice/interceptor/timestamp"
+	"github.com/sluice-io/sluice/selector/multiplexing"
+	"github.com/sluice-io/sluice/selector/replicating"
+	"github.com/sluice-io/sluice/sink/logger"
+	"github.com/sluice-io/sluice/sink/null"
+	defaultgroup "github.com/sluice-io/sluice/sinkgroup/default"
+	"github.com/sluice-io/sluice/source/netcat"
+	"github.com/sluice-io/sluice/source/seq"
 )
 
 // Standard is the kit of cmd/sluice.
-var Standard = agent.Kit{}
+var Standard = agent.Kit{
+	Sources: slices.Concat([]flume.Kind[flume.Source]{
+		netcat.Kind,
+		seq.Kind,
+	}, refused[flume.Source]("source", refusedSources)),
+	Interceptors: slices.Concat([]flume.Kind[flume.Interceptor]{
+		host.Kind,
+		static.Kind,
+		timestamp.Kind,
+	}, refused[flume.Interceptor]("interceptor", refusedInterceptors)),
+	Selectors: slices.Concat([]flume.Kind[flume.Selector]{
+		multiplexing.Kind,
+		replicating.Kind,
+	}, refused[flume.Selector]("channel selector", refusedSelectors)),
+	Channels: slices.Concat([]flume.Kind[flume.Channel]{
+		file.Kind,
+		memory.Kind,
+	}, refused[flume.Channel]("channel", refusedChannels)),
+	Sinks: slices.Concat([]flume.Kind[flume.Sink]{
+		logger.Kind,
+		null.Kind,
+	}, refused[flume.Sink]("sink", refusedSinks)),
+	SinkProcessors: slices.Concat([]flume.Kind[flume.SinkProcessor]{
+		defaultgroup.Kind,
+	}, refused[flume.SinkProcessor]("sink processor", refusedSinkProcessors)),
+	ConfigFilters: []conf.FilterKind{
+		env.Kind,
+		external.Kind,
+		hadoop.Kind,
+	},
+}

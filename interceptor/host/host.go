@@ -66,7 +66,7 @@ func open(ctx context.Context, s *Settings, env flume.Env) (flume.Interceptor, e
 		i.value, err = find(ctx, net.DefaultResolver, name, s.UseIP)
 	}
 	if err != nil {
-		env.Log.Warn("The address of this host is not known; events get no header", "header", s.Header, "error", err)
+		env.Log.Warn("The address of this host is not known; events get no header", "header", s.Header, "err", err)
 	}
 	return i, nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"strings"
 	"time"
@@ -117,8 +118,11 @@ func (c *client) pass(ctx context.Context) error {
 // offer emits lines as one batch and writes a reply for each.
 func (c *client) offer(ctx context.Context, lines [][]byte) error {
 	err := c.emit(ctx, c.events(lines))
-	if ctx.Err() == nil {
-		c.source.tell(err)
+	switch {
+	case err == nil:
+		c.source.emitting.End()
+	case ctx.Err() == nil:
+		c.source.emitting.Report(slog.LevelWarn, err, 0)
 	}
 	if len(lines) == 1 || !errors.Is(err, flume.ErrFull) && !errors.Is(err, flume.ErrTooLarge) {
 		return c.answer(len(lines), err)

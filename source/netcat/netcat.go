@@ -31,6 +31,7 @@ import (
 
 	"github.com/sluice-io/sluice/conf"
 	"github.com/sluice-io/sluice/flume"
+	"github.com/sluice-io/sluice/internal/supervise"
 )
 
 // Kind is the netcat source.
@@ -79,12 +80,12 @@ type source struct {
 	listener net.Listener
 	open     *atomic.Int64 // Flume's OpenConnectionCount
 	bad      *atomic.Int64 // EventReadFail: connections closed for what they sent
-	troubled atomic.Bool   // the channels did not take the latest events
+
+	accepting, reading, emitting supervise.Trouble
 
 	mu    sync.Mutex
 	conns map[net.Conn]bool
 	ended time.Time // when reading ended; zero: it goes on
-	said  time.Time // when a bad client was last complained of
 }
 
 func open(ctx context.Context, s *Settings, env flume.Env) (flume.Source, error) {
@@ -97,7 +98,10 @@ func open(ctx context.Context, s *Settings, env flume.Env) (flume.Source, error)
 	return &source{
 		settings: *s, log: env.Log, batch: max(1, env.TransactionCapacity), listener: l,
 		open: env.Counter("OpenConnectionCount"), bad: env.Counter("EventReadFail"),
-		conns: map[net.Conn]bool{},
+		conns:     map[net.Conn]bool{},
+		accepting: supervise.Trouble{Log: env.Log, Failing: "Clients cannot be accepted", Over: "Clients are accepted again"},
+		reading:   supervise.Trouble{Log: env.Log, Failing: "A client is disconnected for what it sent"},
+		emitting:  supervise.Trouble{Log: env.Log, Failing: "The channels do not take events; clients are told so", Over: "The channels take events again"},
 	}, nil
 }
 
@@ -130,25 +134,16 @@ func (s *source) Run(ctx context.Context, emit flume.Emit) error {
 		case errors.Is(err, net.ErrClosed):
 			return nil
 		case err != nil:
-			<-places
-			s.log.Warn("A client could not be accepted", "error", err)
-			pause(ctx)
+			<-places // mostly for want of file descriptors
+			s.accepting.Report(slog.LevelWarn, err, time.Second)
+			_ = supervise.Sleep(ctx, time.Second) // the listener is closed when ctx has ended
 			continue
 		}
+		s.accepting.End()
 		serving.Go(func() {
 			defer func() { <-places }()
 			s.serve(ctx, conn, emit)
 		})
-	}
-}
-
-// pause is the wait after an accept that failed, mostly for want of file descriptors.
-func pause(ctx context.Context) {
-	timer := time.NewTimer(time.Second)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
 	}
 }
 
@@ -202,28 +197,7 @@ func (s *source) serve(ctx context.Context, conn net.Conn, emit flume.Emit) {
 	c := newClient(conn, s, emit)
 	if err := c.run(ctx); err != nil {
 		s.bad.Add(1)
-		s.complain(conn, err)
+		s.reading.Report(slog.LevelWarn, fmt.Errorf("reading from %s: %w", conn.RemoteAddr(), err), 0)
 		c.leave()
-	}
-}
-
-// complain says, at most once a minute, that a client was sent away.
-func (s *source) complain(conn net.Conn, err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if now := time.Now(); now.Sub(s.said) >= time.Minute {
-		s.said = now
-		s.log.Warn("A client is disconnected for what it sent; said at most once a minute, EventReadFail counts them",
-			"client", conn.RemoteAddr().String(), "error", err)
-	}
-}
-
-// tell logs when the channels begin to fail and when they work again.
-func (s *source) tell(err error) {
-	switch {
-	case err != nil && !s.troubled.Swap(true):
-		s.log.Warn("The channels do not take events; clients are told so until they do", "error", err)
-	case err == nil && s.troubled.Load() && s.troubled.Swap(false):
-		s.log.Info("The channels take events again")
 	}
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/sluice-io/sluice/conf"
 	"github.com/sluice-io/sluice/flume"
+	"github.com/sluice-io/sluice/internal/supervise"
 )
 
 // Kind is the sequence generator source.
@@ -54,7 +55,8 @@ func (s *source) Run(ctx context.Context, emit flume.Emit) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(s.closed, cancel)()
-	failures := 0
+	trouble := supervise.Trouble{Log: s.log, Failing: "The channels do not take events", Over: "The channels take events again"}
+	failures := time.Duration(0)
 	for next := int64(0); next < s.settings.TotalEvents; {
 		if ctx.Err() != nil {
 			return nil
@@ -64,16 +66,14 @@ func (s *source) Run(ctx context.Context, emit flume.Emit) error {
 			if ctx.Err() != nil {
 				return nil
 			}
-			if failures++; failures == 1 {
-				s.log.Warn("The channels do not take events; they are offered again until they do", "next", next, "error", err)
-			}
-			wait(ctx, min(time.Duration(failures)*s.settings.BackoffIncrement, s.settings.MaxBackoff))
+			failures++
+			wait := min(failures*s.settings.BackoffIncrement, s.settings.MaxBackoff)
+			trouble.Report(slog.LevelWarn, err, wait)
+			_ = supervise.Sleep(ctx, wait) // the loop looks at ctx
 			continue
 		}
-		if failures > 0 {
-			s.log.Info("The channels take events again", "next", next, "failures", failures)
-			failures = 0
-		}
+		failures = 0
+		trouble.End()
 		next += n
 	}
 	s.log.Info("All events have been made", "totalEvents", s.settings.TotalEvents)
@@ -97,13 +97,4 @@ func count(first int64, n int) flume.Batch {
 		b[i].Body = all[from:len(all):len(all)]
 	}
 	return b
-}
-
-func wait(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
 }
