@@ -68,6 +68,13 @@ func NewSection(agent, group, name, path string, pos Pos, values Values) *Sectio
 	return &Section{Agent: agent, Group: group, Name: name, Pos: pos, Values: values, path: path, claimed: map[string]bool{}}
 }
 
+// Fresh is the same section with nothing claimed, to be read once more.
+func (s *Section) Fresh() *Section {
+	fresh := *s
+	fresh.claimed = map[string]bool{}
+	return &fresh
+}
+
 // Path is the full key as the file has it: a1.sinks.k1.hdfs.path. Path("") is the component: a1.sinks.k1.
 func (s *Section) Path(key string) string {
 	return strings.TrimSuffix(s.path+key, ".")
