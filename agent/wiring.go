@@ -105,8 +105,7 @@ func assemble(kit Kit, cfg *conf.Agent, property conf.Lookup, log *slog.Logger) 
 
 // fresh copies a section, so that what one reading has claimed does not hide anything from the next.
 func (a *assembly) fresh(sec *conf.Section) *conf.Section {
-	out := conf.NewSection(sec.Agent, sec.Group, sec.Name, sec.Path("")+".", sec.Pos, sec.Values)
-	out.Property, out.Env = sec.Property, sec.Env
+	out := sec.Fresh()
 	if out.Property == nil {
 		out.Property = a.property
 	}
@@ -151,7 +150,10 @@ func bind[C any](a *assembly, r role, kinds []flume.Kind[C], sec *conf.Section, 
 // typed claims the type of a component.
 func (a *assembly) typed(r role, sec *conf.Section) (conf.Value, bool) {
 	if typ, ok := sec.Get("type"); ok {
-		return typ, true
+		return typ, typ.Fault == ""
+	}
+	if sec.Fatal() { // reading the file has said it
+		return conf.Value{}, false
 	}
 	if len(sec.Values) == 0 {
 		a.report(sec, conf.Fatal, "", "is listed but has no settings; it needs at least a type")
@@ -164,7 +166,7 @@ func (a *assembly) typed(r role, sec *conf.Section) (conf.Value, bool) {
 // names claims a list of names. Flume separates them by white space alone; a comma is part of the name there.
 func (a *assembly) names(sec *conf.Section, key string) []string {
 	v, ok := sec.Get(key)
-	if !ok {
+	if !ok || v.Fault != "" {
 		return nil
 	}
 	text := v.Text
@@ -178,7 +180,7 @@ func (a *assembly) names(sec *conf.Section, key string) []string {
 // required is names for a list that must not be empty. A key that looks like a slip of it is named.
 func (a *assembly) required(sec *conf.Section, key, what string) []string {
 	names := a.names(sec, key)
-	if len(names) > 0 {
+	if v, ok := sec.Values.Get(key); len(names) > 0 || ok && v.Fault != "" {
 		return names
 	}
 	var others []string

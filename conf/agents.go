@@ -289,6 +289,9 @@ func (r *reading) sections(d *draft, group string) []*Section {
 		}
 		r.fill(d, sec, c)
 	}
+	if p := d.lists[group]; p != nil && p.fault != "" {
+		return nil // which components are meant cannot be said
+	}
 	for _, c := range d.parts[group] {
 		if !slices.Contains(listed, c.name) {
 			r.reportUnlisted(d, group, c, listed)

@@ -3,11 +3,16 @@ package conf
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"os"
+	"slices"
 	"strings"
 	"testing"
+	"unicode/utf16"
 	"unicode/utf8"
+
+	"pgregory.net/rapid"
 )
 
 // properties reads text into a map, the last of each key.
@@ -91,6 +96,42 @@ func TestEncodings(t *testing.T) {
 			t.Errorf("%s: got %q and %s", c.name, got, problems)
 		}
 	}
+}
+
+// TestWritten: what is written with Java's escapes is read again.
+func TestWritten(t *testing.T) {
+	text := rapid.StringOf(rapid.SampledFrom([]rune("ab \t\n\r\f=:#!\\u0é中😀\u00a0")))
+	rapid.Check(t, func(t *rapid.T) {
+		want := rapid.MapOfN(text, text, 0, 5).Draw(t, "properties")
+		var b strings.Builder
+		write := func(s string) {
+			for _, c := range s {
+				switch {
+				case strings.ContainsRune("\t\n\r\f", c):
+					b.WriteString(map[rune]string{'\t': `\t`, '\n': `\n`, '\r': `\r`, '\f': `\f`}[c])
+				case strings.ContainsRune(` =:#!\`, c):
+					b.WriteString(`\` + string(c))
+				case c > 127 && rapid.Bool().Draw(t, "escaped"):
+					for _, unit := range utf16.Encode([]rune{c}) {
+						fmt.Fprintf(&b, `\u%04x`, unit)
+					}
+				default:
+					b.WriteRune(c)
+				}
+				b.WriteString(rapid.SampledFrom([]string{"", "", "", "", "\\\n", "\\\r\n \t", "\\\r\f"}).Draw(t, "continued"))
+			}
+		}
+		for _, k := range slices.Sorted(maps.Keys(want)) {
+			write(k)
+			b.WriteString(rapid.SampledFrom([]string{"=", ":", " = ", "\t:\f"}).Draw(t, "separator"))
+			write(want[k])
+			b.WriteString(rapid.SampledFrom([]string{"\n", "\r", "\r\n", "\n\n# x\\\n", "\n \t\n"}).Draw(t, "end"))
+		}
+		got, bad := properties([]byte(b.String()))
+		if bad || !maps.Equal(got, want) {
+			t.Errorf("%q\ngot  %q\nwant %q", b.String(), got, want)
+		}
+	})
 }
 
 func FuzzProperties(f *testing.F) {

@@ -68,7 +68,7 @@ func NewSection(agent, group, name, path string, pos Pos, values Values) *Sectio
 	return &Section{Agent: agent, Group: group, Name: name, Pos: pos, Values: values, path: path, claimed: map[string]bool{}}
 }
 
-// Fresh is the same section with nothing claimed, to be read once more.
+// Fresh returns the same section as one of which nothing is claimed.
 func (s *Section) Fresh() *Section {
 	fresh := *s
 	fresh.claimed = map[string]bool{}

@@ -21,35 +21,36 @@ func (d *Decl) unknown(v Value) string {
 	for _, r := range d.rests {
 		families = append(families, r.prefix)
 	}
+	meant := inFamily(v.Key, families)
 	if key := Nearest(v.Key, keys); key != "" {
-		return fmt.Sprintf("%s; did you mean %q?", text, key)
+		meant = []string{key}
 	}
-	if meant := inFamily(v.Key, families); len(meant) > 0 {
-		return fmt.Sprintf("%s; did you mean %q?", text, strings.Join(meant, `" or "`))
+	if len(meant) == 0 || slices.Contains(meant, v.Key) {
+		return text
 	}
-	return text
+	return fmt.Sprintf(`%s; did you mean "%s"?`, text, strings.Join(meant, `" or "`))
 }
 
 // nearest finds the setting that a misspelt key was meant for, or nil.
 func (d *Decl) nearest(key string) *Setting {
-	var best *Setting
-	least := tooMany
+	var names []string
+	owner := map[string]*Setting{}
 	for _, s := range d.settings {
 		for _, name := range append([]string{s.Key}, s.Others...) {
-			if n := slips(key, name); n < least {
-				best, least = s, n
-			}
+			names = append(names, name)
+			owner[name] = s
 		}
 	}
-	return best
+	return owner[Nearest(key, names)]
 }
 
 // Nearest returns the one of names that word was probably meant for, or "".
 func Nearest(word string, names []string) string {
 	best, least := "", tooMany
 	for _, name := range names {
-		if n := slips(word, name); n < least {
-			best, least = name, n
+		n := slips(word, name)
+		if n < least || n == least && n < tooMany && word != "" && name != "" && best[0] != word[0] && name[0] == word[0] {
+			best, least = name, n // of two as near, the one that begins alike
 		}
 	}
 	return best
@@ -83,7 +84,8 @@ func inFamily(key string, families []string) []string {
 			out = append(out, family+strings.Join(words[n:], "."))
 			continue
 		}
-		if n > 1 && len(words) >= n && slices.Equal(words[:n-1], prefix[:n-1]) {
+		// What is passed on is a client's property: no capitals.
+		if n > 1 && len(words) >= n && slices.Equal(words[:n-1], prefix[:n-1]) && key == strings.ToLower(key) {
 			out = append(out, family+strings.Join(words[n-1:], "."))
 		}
 	}
@@ -96,9 +98,9 @@ const digits = "0123456789"
 const tooMany = 1000
 
 // slips counts what separates two spellings: letters added, left out, replaced or swapped with their neighbour, at most
-// one in four of each part between dots. A part too many or too few (batchSize for hdfs.batchSize), a part of two that
-// is another (sink.rollInterval for hdfs.rollInterval, two slips), a word too many or too few (fileNamePrefix for filePrefix) and
-// other case or dashes are one slip.
+// one in four of each part between dots. Other case or dashes, and a word too many or too few (fileNamePrefix for
+// filePrefix), are one slip; a part too many or too few (batchSize for hdfs.batchSize) and a part of two that is another
+// (sink.rollInterval for hdfs.rollInterval) are two.
 func slips(a, b string) int {
 	if a == b {
 		return 0
@@ -107,27 +109,28 @@ func slips(a, b string) int {
 		return 1
 	}
 	pa, pb := strings.Split(a, "."), strings.Split(b, ".")
-	if len(pa) > len(pb) {
-		pa, pb = pb, pa
-	}
-	switch missing := len(pb) - len(pa); {
-	case missing > 2:
-		return tooMany
-	case missing > 0 && isPartOf(pa, pb):
-		return missing
-	case missing == 1:
-		return min(tooMany, 1+aligned(pa, pb[1:]))
-	case missing == 0:
+	switch len(pb) - len(pa) {
+	case 0:
+		if len(pa) == 2 && pa[0] != pb[0] && fold(pa[1]) == fold(pb[1]) {
+			return 2
+		}
 		return aligned(pa, pb)
+	case -1:
+		if isPartOf(pb, pa) {
+			return 2
+		}
+		return min(tooMany, 2+aligned(pa[1:], pb))
+	case 1, 2:
+		if isPartOf(pa, pb) {
+			return 2 * (len(pb) - len(pa))
+		}
+		return min(tooMany, 2+aligned(pa, pb[len(pb)-len(pa):]))
 	}
 	return tooMany
 }
 
 // aligned counts the slips of two spellings with the same number of parts.
 func aligned(a, b []string) int {
-	if len(a) == 2 && a[0] != b[0] && fold(a[1]) == fold(b[1]) {
-		return 2
-	}
 	sum := 0
 	for i := range a {
 		fa, fb := fold(a[i]), fold(b[i])
@@ -135,7 +138,7 @@ func aligned(a, b []string) int {
 		if n == 0 {
 			continue
 		}
-		if stem := strings.TrimRight(fa, digits); stem != fa && stem == strings.TrimRight(fb, digits) {
+		if stem := strings.TrimRight(fa, digits); stem != fa && stem != fb && stem == strings.TrimRight(fb, digits) {
 			return tooMany // k1 and k2 are two names
 		}
 		switch wa, wb := camel(a[i]), camel(b[i]); {

@@ -150,7 +150,7 @@ func (p *program) runAgent(r *run, l *launch, log *slog.Logger, began time.Time)
 	a, found := agent.New(cfg.Agent(r.name), agent.Options{
 		Kit: p.kit, Log: log, Property: l.properties.lookup, DataDir: r.data, StopTimeout: r.stopTimeout,
 	})
-	problems = append(problems, found...)
+	problems = append(problems.Of(r.name), found...)
 	problems.Sort()
 	for _, problem := range problems {
 		level := slog.LevelWarn
