@@ -119,11 +119,11 @@ func (c *config) producer() []kgo.Opt {
 		kgo.BrokerMaxWriteBytes(int32(max(c.maxRequest, 100<<20))),
 		kgo.MaxBufferedRecords(math.MaxInt32), // what a delivery may have bounds it
 		kgo.ProduceRequestTimeout(c.requestTimeout),
-		kgo.RecordDeliveryTimeout(c.deliveryTimeout),
 		kgo.UnknownTopicRetries(unknownTopic),
 	}
 	if c.idempotent() {
-		// After delivery.timeout.ms the sink must be able to fail, so that a group can go on to another sink.
+		// A record whose context ends fails, though nobody knows what became of it: after delivery.timeout.ms a sink must
+		// be able to fail, so that a group can go on to another.
 		return append(opts, kgo.AllowIdempotentProduceCancellation())
 	}
 	return append(opts, kgo.DisableIdempotentWrite(), kgo.MaxProduceRequestsInflightPerBroker(max(c.inFlight, 1)))

@@ -179,6 +179,10 @@ func (c *Client) Buffer() int { return c.c.bufferMemory }
 // Largest is max.request.size: the most bytes that one record may have, and a request's share of one partition.
 func (c *Client) Largest() int { return c.c.maxRequest }
 
+// DeliveryTimeout is delivery.timeout.ms: how long a record may take to be acknowledged. The client's own limit counts
+// from the record's timestamp, which may be years ago; so it is left to the context that a record is sent with.
+func (c *Client) DeliveryTimeout() time.Duration { return c.c.deliveryTimeout }
+
 // RebalanceTimeout is max.poll.interval.ms: how long a member of the group may take to give partitions up.
 func (c *Client) RebalanceTimeout() time.Duration { return c.c.rebalanceTimeout }
 

@@ -24,9 +24,10 @@ type sink struct {
 	env   flume.Env
 	cl    *kgo.Client
 	form  *form
-	bytes int // of one delivery
-	most  int // bytes of a record
-	round int // bytes under way at once, since a broker has refused more; 0: all
+	limit time.Duration // for a record to be acknowledged
+	bytes int           // of one delivery
+	most  int           // bytes of a record
+	round int           // bytes under way at once, since a broker has refused more; 0: all
 
 	sendTimer, rollbacks *atomic.Int64
 }
@@ -52,7 +53,7 @@ func openSink(ctx context.Context, s *Settings, env flume.Env) (*sink, error) {
 		}
 	}
 	return &sink{
-		env: env, cl: cl, form: newForm(s, escape.LocalHost(ctx), env.Log), bytes: client.Buffer(), most: client.Largest(),
+		env: env, cl: cl, form: newForm(s, escape.LocalHost(ctx), env.Log), limit: client.DeliveryTimeout(), bytes: client.Buffer(), most: client.Largest(),
 		sendTimer: env.Counter("KafkaEventSendTimer"), rollbacks: env.Counter("RollbackCount"),
 	}, nil
 }
@@ -231,13 +232,15 @@ func (s *sink) ship(ctx context.Context, v *voyage, list []int) (refused []int, 
 		n = len(v.records)
 	}
 	r := &round{left: n, done: make(chan struct{})}
+	timed, cancel := context.WithTimeout(ctx, s.limit)
+	defer cancel()
 	promise := r.promise
 	for k := range n {
 		i := k
 		if list != nil {
 			i = list[k]
 		}
-		s.cl.Produce(ctx, &v.records[i], promise)
+		s.cl.Produce(timed, &v.records[i], promise)
 	}
 	if err := s.cl.Flush(ctx); err != nil {
 		return nil, fmt.Errorf("sending to Kafka: %w", err)
@@ -267,6 +270,9 @@ func (s *sink) ship(ctx context.Context, v *voyage, list []int) (refused []int, 
 		default:
 			if errors.Is(f.err, kerr.UnknownTopicID) {
 				gone = append(gone, topic)
+			}
+			if errors.Is(f.err, context.DeadlineExceeded) {
+				f.err = fmt.Errorf("it was not acknowledged within kafka.producer.delivery.timeout.ms, %v: %w", s.limit, f.err)
 			}
 			v.settle(i, fmt.Errorf("sending to topic %s: %w", topic, f.err))
 		}
