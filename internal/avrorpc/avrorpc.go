@@ -71,8 +71,8 @@ type RemoteError struct{ Text string }
 
 func (e *RemoteError) Error() string { return "the receiver answered with an error: " + e.Text }
 
-// ErrUnanswered means that the peer closed the connection instead of answering its first call, or that the answer was
-// none: it probably speaks something else.
+// ErrUnanswered means that the peer closed the connection instead of answering TLS or the first call, or that the answer
+// was none: it probably speaks something else.
 var ErrUnanswered = errors.New("no answer to the first call")
 
 // protocolText says what Flume's protocol says, in 509 bytes.

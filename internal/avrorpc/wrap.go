@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"syscall"
 
 	"github.com/klauspost/compress/zlib"
 )
@@ -79,7 +80,9 @@ func (w Wrapping) dial(ctx context.Context, conn net.Conn) (net.Conn, error) {
 		}
 	}
 	secure := tls.Client(conn, w.TLS)
-	if err := secure.HandshakeContext(ctx); err != nil {
+	if err := secure.HandshakeContext(ctx); errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) {
+		return nil, fmt.Errorf("%w: shaking hands over TLS: %w", ErrUnanswered, err)
+	} else if err != nil {
 		return nil, fmt.Errorf("shaking hands over TLS: %w", err)
 	}
 	conn = secure

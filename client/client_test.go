@@ -1,0 +1,331 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/sluice-io/sluice/flume"
+	"github.com/sluice-io/sluice/internal/avrorpc"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// receiver is an Avro source without an agent.
+type receiver struct {
+	listener net.Listener
+	server   *avrorpc.Server
+	cancel   context.CancelFunc
+	wait     sync.WaitGroup
+
+	mu    sync.Mutex
+	calls [][]string                // the bodies of each call
+	fail  func(b flume.Batch) error // nil: never
+	conns []net.Conn
+}
+
+func (r *receiver) Append(ctx context.Context, b flume.Batch) error { return r.AppendBatch(ctx, b) }
+
+func (r *receiver) AppendBatch(_ context.Context, b flume.Batch) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.fail != nil {
+		if err := r.fail(b); err != nil {
+			return err
+		}
+	}
+	var bodies []string
+	for i := range b {
+		bodies = append(bodies, string(b[i].Body))
+	}
+	r.calls = append(r.calls, bodies)
+	return nil
+}
+
+// listen starts a receiver; address is empty for any port.
+func listen(t testing.TB, address string) *receiver {
+	t.Helper()
+	if address == "" {
+		address = "127.0.0.1:0"
+	}
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	r := &receiver{listener: l, cancel: cancel}
+	r.server = &avrorpc.Server{Calls: r, MaxFrame: 1 << 20, Budget: avrorpc.NewBudget(1 << 20)}
+	r.wait.Go(func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			r.mu.Lock()
+			r.conns = append(r.conns, conn)
+			r.mu.Unlock()
+			r.wait.Go(func() { _ = r.server.Serve(ctx, context.Background(), conn) })
+		}
+	})
+	t.Cleanup(r.stop)
+	return r
+}
+
+func (r *receiver) stop() {
+	r.listener.Close()
+	r.cancel()
+	r.wait.Wait()
+}
+
+func (r *receiver) address() string { return r.listener.Addr().String() }
+
+// changes counts what Observe is told.
+type changes struct {
+	mu sync.Mutex
+	n  [3]int
+}
+
+func (c *changes) observe(x Change) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.n[x]++
+}
+
+func (c *changes) want(t *testing.T, connected, failed, closed int) {
+	t.Helper()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if want := [3]int{connected, failed, closed}; c.n != want {
+		t.Errorf("connections opened, failed, closed: %v, want %v", c.n, want)
+	}
+}
+
+func open(t testing.TB, o Options) *Client {
+	t.Helper()
+	c, err := Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+func numbered(n int) flume.Batch {
+	b := make(flume.Batch, n)
+	for i := range b {
+		b[i].Body = fmt.Append(nil, i)
+	}
+	return b
+}
+
+func TestSubBatches(t *testing.T) {
+	r := listen(t, "")
+	c := open(t, Options{Address: r.address(), BatchSize: 3})
+	if err := c.AppendBatch(context.Background(), numbered(7)); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.AppendBatch(context.Background(), nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Append(context.Background(), flume.Event{Body: []byte("one")}); err != nil {
+		t.Fatal(err)
+	}
+	if got := fmt.Sprint(r.calls); got != "[[0 1 2] [3 4 5] [6] [one]]" {
+		t.Error(got)
+	}
+}
+
+func TestStopsAtTheFirstFailure(t *testing.T) {
+	r := listen(t, "")
+	r.fail = func(b flume.Batch) error {
+		if string(b[0].Body) == "4" {
+			return errors.New("full")
+		}
+		return nil
+	}
+	var seen changes
+	c := open(t, Options{Address: r.address(), BatchSize: 2, Observe: seen.observe})
+	err := c.AppendBatch(context.Background(), numbered(8))
+	var batch *BatchError
+	var status *StatusError
+	if !errors.As(err, &batch) || batch.Delivered != 4 || !errors.As(err, &status) || status.Status != avrorpc.Failed {
+		t.Errorf("%v", err)
+	}
+	if want := "after 4 delivered events: sending to " + r.address() + ": the receiver answered FAILED: its channel did not take the events"; err.Error() != want {
+		t.Errorf("%q, want %q", err, want)
+	}
+	if err := c.AppendBatch(context.Background(), numbered(1)); err != nil { // it is not dead
+		t.Error(err)
+	}
+	c.Close()
+	seen.want(t, 1, 0, 1)
+}
+
+func TestReconnects(t *testing.T) {
+	var seen changes
+	r := listen(t, "")
+	address := r.address()
+	c := open(t, Options{Address: address, Observe: seen.observe})
+	if err := c.AppendBatch(context.Background(), numbered(1)); err != nil {
+		t.Fatal(err)
+	}
+	l := c.link
+	r.stop()
+	<-l.conn.Gone()
+	err := c.AppendBatch(context.Background(), numbered(1))
+	if err == nil || !strings.Contains(err.Error(), "connecting to "+address+": refused") {
+		t.Errorf("%v", err)
+	}
+	seen.want(t, 1, 1, 1)
+	r = listen(t, address)
+	if err := c.AppendBatch(context.Background(), numbered(2)); err != nil {
+		t.Error(err)
+	}
+	seen.want(t, 2, 1, 1)
+	c.Close()
+	seen.want(t, 2, 1, 2)
+	if err := c.Append(context.Background(), flume.Event{}); !errors.Is(err, ErrClosed) {
+		t.Error(err)
+	}
+}
+
+func TestMaxAge(t *testing.T) {
+	r := listen(t, "")
+	var seen changes
+	c := open(t, Options{Address: r.address(), MaxAge: time.Nanosecond, Observe: seen.observe})
+	for range 3 {
+		if err := c.AppendBatch(context.Background(), numbered(1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	seen.want(t, 3, 0, 2)
+}
+
+func TestManyCallers(t *testing.T) {
+	r := listen(t, "")
+	var seen changes
+	c := open(t, Options{Address: r.address(), Observe: seen.observe})
+	var wg sync.WaitGroup
+	for range 20 {
+		wg.Go(func() {
+			for range 20 {
+				if err := c.AppendBatch(context.Background(), numbered(3)); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if len(r.calls) != 400 {
+		t.Errorf("%d calls", len(r.calls))
+	}
+	seen.want(t, 1, 0, 0)
+}
+
+func TestErrorsSayWhatToLookAt(t *testing.T) {
+	f := func(address, want string) {
+		t.Helper()
+		c := open(t, Options{Address: address, ConnectTimeout: 100 * time.Millisecond})
+		err := c.AppendBatch(context.Background(), numbered(1))
+		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), address) {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
+	peer := func(serve func(net.Conn)) string {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			for {
+				conn, err := l.Accept()
+				if err != nil {
+					return
+				}
+				serve(conn)
+				conn.Close()
+			}
+		})
+		t.Cleanup(func() { l.Close(); wg.Wait() })
+		return l.Addr().String()
+	}
+	f("127.0.0.1:1", "refused: does anything listen there?")
+	f("no-such-host.invalid:1", "no-such-host.invalid")
+	f(peer(func(c net.Conn) { c.Read(make([]byte, 1000)) }), "closed after the first bytes: does it speak another protocol, TLS or compression?")
+	f(peer(func(c net.Conn) { c.Read(make([]byte, 1000)); c.Write([]byte("HTTP/1.1 400 Bad Request\r\n\r\n")) }), "the peer speaks HTTP")
+	f(peer(func(c net.Conn) {
+		b := make([]byte, 1000)
+		for {
+			if _, err := c.Read(b); err != nil {
+				return
+			}
+		}
+	}), "waiting for the first answer: timed out after 100ms (connect-timeout)")
+}
+
+func TestRequestTimeout(t *testing.T) {
+	r := listen(t, "")
+	block := make(chan struct{})
+	n := 0
+	r.fail = func(flume.Batch) error {
+		if n++; n == 2 {
+			<-block
+		}
+		return nil
+	}
+	c := open(t, Options{Address: r.address(), RequestTimeout: 50 * time.Millisecond})
+	if err := c.AppendBatch(context.Background(), numbered(1)); err != nil {
+		t.Fatal(err)
+	}
+	err := c.AppendBatch(context.Background(), numbered(1))
+	if err == nil || !strings.Contains(err.Error(), "waiting for the answer: timed out after 50ms (request-timeout)") {
+		t.Error(err)
+	}
+	close(block)
+	if err := c.AppendBatch(context.Background(), numbered(1)); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestCloseEndsACall(t *testing.T) {
+	r := listen(t, "")
+	begun, block := make(chan struct{}), make(chan struct{})
+	r.fail = func(flume.Batch) error { close(begun); <-block; return nil }
+	c := open(t, Options{Address: r.address()})
+	done := make(chan error, 1)
+	go func() { done <- c.AppendBatch(context.Background(), numbered(1)) }()
+	<-begun
+	c.Close()
+	if err := <-done; err == nil {
+		t.Error("nil")
+	}
+	close(block)
+}
+
+func TestIPv6(t *testing.T) {
+	l, err := net.Listen("tcp", "[::1]:0")
+	if err != nil {
+		t.Skip("no IPv6 here: ", err)
+	}
+	l.Close()
+	r := listen(t, "[::1]:0")
+	c := open(t, Options{Address: r.address()})
+	if err := c.AppendBatch(context.Background(), numbered(1)); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestBadOptions(t *testing.T) {
+	for _, o := range []Options{{}, {Address: "host"}, {Address: "a:1", Level: 10}, {Address: "a:1", Level: -1}} {
+		if _, err := Open(o); err == nil {
+			t.Errorf("%+v", o)
+		}
+	}
+}
