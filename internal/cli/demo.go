@@ -36,7 +36,7 @@ func runDemo(p *program, c *command, l *launch) error {
 	if err != nil {
 		return fmt.Errorf("finding the program itself: %w", err)
 	}
-	d := demo.Options{Binary: binary, Dir: o.get("dir"), Events: 100_000, Size: 500, Over: 12 * time.Second, Patience: 20 * time.Second, Out: p.out}
+	d := demo.Options{Binary: binary, Dir: o.get("dir"), Events: 100_000, Size: 500, Patience: 20 * time.Second, Out: p.out}
 	if d.Dir != "" {
 		if d.Dir, err = absolute(d.Dir), os.MkdirAll(d.Dir, 0o755); err != nil {
 			return err
@@ -53,6 +53,7 @@ func runDemo(p *program, c *command, l *launch) error {
 			return fmt.Errorf("option --%s: %q is not a number from 1 to 99999999", id, o.get(id))
 		}
 	}
+	d.Over = min(12*time.Second, time.Duration(d.Events)*120*time.Microsecond)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	result, err := demo.Run(ctx, d)

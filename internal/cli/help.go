@@ -126,7 +126,7 @@ func pages(kit agent.Kit) []page {
 	out = appendPages(out, "sinkgroup", kit.SinkProcessors)
 	for _, k := range kit.ConfigFilters {
 		out = append(out, page{family: "configfilter", typ: k.Type, class: k.Class, summary: k.Summary, absent: k.Absent,
-			manual: func() conf.Manual { return conf.Manual{} }})
+			manual: k.Manual})
 	}
 	return out
 }
@@ -200,10 +200,17 @@ func (p *program) list(all []page, word string) {
 				fmt.Fprintf(p.out, "  %-20s %s\n", g.title(), g.summary)
 			}
 		}
+		var absent []string
 		for _, g := range all {
 			if g.family == f.name && g.absent != "" {
-				fmt.Fprintf(p.out, "  %-20s refused: %s\n", g.title(), g.absent)
+				absent = append(absent, g.title())
 			}
+		}
+		for i, line := range wrap(strings.Join(absent, ", "), width-6) {
+			if i == 0 {
+				fmt.Fprintf(p.out, "  known and refused (%s help TYPE says why):\n", p.name)
+			}
+			fmt.Fprintf(p.out, "    %s\n", line)
 		}
 	}
 }
@@ -251,7 +258,7 @@ func traits(s *conf.Setting) string {
 	if s.IsRequired() {
 		parts = append(parts, "required")
 	}
-	if s.Default != "" {
+	if s.Default != "" && !s.IsRequired() {
 		parts = append(parts, "default "+s.Default)
 	}
 	if len(s.Others) > 0 {

@@ -1,9 +1,9 @@
 // Package logline writes log records as the lines that Flume's operators read and grep:
 //
-//	2026-11-21 10:00:00,000 [agent a1] INFO  sources.r1 - message key=value
+//	2026-11-21 10:00:00,000 [agent a1] INFO  source r1 - message key=value
 //
-// The attributes agent and component of a logger take the places shown; every other one follows the message. A record is
-// one line whatever it holds: control characters are written as Go writes them in strings, and a value with blanks in
+// The attributes of a logger that say which component speaks (source, sink, channel and the like, or component for what
+// is none) and agent take the places shown; every other one follows the message. A record is one line whatever it holds: control characters are written as Go writes them in strings, and a value with blanks in
 // it stands in quotes. A line that cannot be written (a full disk, a closed terminal) is lost; nothing waits for it.
 package logline
 
@@ -75,11 +75,11 @@ type output struct {
 // A Handler writes lines. It is made by New.
 type Handler struct {
 	*output
-	level     slog.Leveler
-	agent     string
-	component string
-	group     string // "g." inside of a group
-	attrs     []byte // what WithAttrs has set, as it stands in the line
+	level slog.Leveler
+	agent string
+	place string // "source r1"
+	group string // "g." inside of a group
+	attrs []byte // what WithAttrs has set, as it stands in the line
 }
 
 // New writes every record of that level and above to each of outs.
@@ -108,13 +108,27 @@ func (h *Handler) WithAttrs(attrs []slog.Attr) slog.Handler {
 		switch {
 		case h.group == "" && a.Key == "agent":
 			out.agent = a.Value.Resolve().String()
-		case h.group == "" && a.Key == "component":
-			out.component = a.Value.Resolve().String()
+		case h.group == "" && isPlace(a.Key):
+			if out.place != "" {
+				out.place += " "
+			}
+			if a.Key != "component" {
+				out.place += a.Key + " "
+			}
+			out.place += a.Value.Resolve().String()
 		default:
 			out.attrs = appendAttr(out.attrs, h.group, a)
 		}
 	}
 	return &out
+}
+
+func isPlace(key string) bool {
+	switch key {
+	case "component", "source", "interceptor", "selector", "channel", "sink", "sinkgroup":
+		return true
+	}
+	return false
 }
 
 // Handle implements slog.Handler.
@@ -125,14 +139,10 @@ func (h *Handler) Handle(_ context.Context, r slog.Record) error {
 	if !r.Time.IsZero() {
 		b = r.Time.AppendFormat(b, "2006-01-02 15:04:05,000 ")
 	}
-	agent, component := h.agent, h.component
+	agent := h.agent
 	r.Attrs(func(a slog.Attr) bool {
-		switch {
-		case h.group != "":
-		case a.Key == "agent":
+		if h.group == "" && a.Key == "agent" {
 			agent = a.Value.Resolve().String()
-		case a.Key == "component":
-			component = a.Value.Resolve().String()
 		}
 		return true
 	})
@@ -143,14 +153,14 @@ func (h *Handler) Handle(_ context.Context, r slog.Record) error {
 	}
 	b = append(b, name(r.Level)...)
 	b = append(b, ' ')
-	if component != "" {
-		b = appendText(b, component)
+	if h.place != "" {
+		b = appendText(b, h.place)
 		b = append(b, " - "...)
 	}
 	b = appendText(b, r.Message)
 	b = append(b, h.attrs...)
 	r.Attrs(func(a slog.Attr) bool {
-		if h.group != "" || a.Key != "agent" && a.Key != "component" {
+		if h.group != "" || a.Key != "agent" {
 			b = appendAttr(b, h.group, a)
 		}
 		return true

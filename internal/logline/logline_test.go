@@ -22,10 +22,13 @@ func TestHandler(t *testing.T) {
 		want string
 	}{
 		{"plain", func(l *slog.Logger) { l.Info("running") }, "INFO  running"},
-		{"places", func(l *slog.Logger) { l.With("agent", "a1", "component", "sources.r1").Warn("late", "by", time.Second) },
-			"[agent a1] WARN  sources.r1 - late by=1s"},
-		{"component of the record", func(l *slog.Logger) { l.With("agent", "a1").Error("gone", "component", "k1", "n", 3) },
-			"[agent a1] ERROR k1 - gone n=3"},
+		{"places", func(l *slog.Logger) { l.With("agent", "a1", "source", "r1").Warn("late", "by", time.Second) },
+			"[agent a1] WARN  source r1 - late by=1s"},
+		{"places within", func(l *slog.Logger) { l.With("agent", "a1", "source", "r1").With("interceptor", "i1").Warn("late") },
+			"[agent a1] WARN  source r1 interceptor i1 - late"},
+		{"no component", func(l *slog.Logger) { l.With("component", "monitoring").Info("serving") }, "INFO  monitoring - serving"},
+		{"agent of the record", func(l *slog.Logger) { l.Error("gone", "sink", "k1", "agent", "a1", "n", 3) },
+			"[agent a1] ERROR gone sink=k1 n=3"},
 		{"one line", func(l *slog.Logger) { l.Info("a\nb\x1b[1m", "text", "c\nd", "bad", "\xff") },
 			`INFO  a\nb\x1b[1m text="c\nd" bad="\xff"`},
 		{"bad bytes", func(l *slog.Logger) { l.Info("a\xffb\uFFFDc") }, "INFO  a\\xffb\uFFFDc"},
@@ -104,7 +107,7 @@ func TestBrokenOutput(t *testing.T) {
 }
 
 func TestAllocations(t *testing.T) {
-	log := slog.New(New(slog.LevelInfo, io.Discard)).With("agent", "a1", "component", "k1")
+	log := slog.New(New(slog.LevelInfo, io.Discard)).With("agent", "a1", "sink", "k1")
 	if n := testing.AllocsPerRun(100, func() { log.Info("line", "n", 1, "text", "x") }); n > 0 {
 		t.Errorf("%v allocations for a line", n)
 	}

@@ -1,0 +1,189 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// patience is how long a script waits for what is to happen.
+const patience = 20 * time.Second
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"sluice": main, "flume-ng": main})
+}
+
+// The scripts run the binary. Beside the commands of testscript there are:
+//
+//	start ARGS...      starts "sluice ARGS..." in the background; its output is the log
+//	log [-in FILE] RE  waits until a line of the log, or of the file, matches
+//	! log RE           no line of the log matches
+//	signal TERM|INT    is sent to it
+//	ends STATUS        waits for its end
+//	send PORT LINE     writes a line to a port and prints the line that comes back
+//	listen PORT        takes a port
+//	get URL            prints what is there
+//
+// $PORT1 to $PORT3 are ports that are free; a configuration has them as ${env:PORT1}.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata",
+		RequireExplicitExec: true,
+		Setup: func(env *testscript.Env) error {
+			env.Values[key{}] = &background{}
+			env.Setenv("HOME", env.WorkDir)
+			for i := range 3 {
+				port, err := freePort()
+				if err != nil {
+					return err
+				}
+				env.Setenv(fmt.Sprintf("PORT%d", i+1), port)
+			}
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"start": start, "log": seen, "signal": send, "ends": ends, "send": talk, "listen": listen, "get": get,
+		},
+	})
+}
+
+type key struct{}
+
+// A background is the program that a script has started.
+type background struct {
+	cmd   *exec.Cmd
+	ended chan struct{}
+}
+
+func (b *background) running(ts *testscript.TestScript) {
+	if b.cmd == nil {
+		ts.Fatalf("nothing was started")
+	}
+}
+
+func of(ts *testscript.TestScript) *background { return ts.Value(key{}).(*background) }
+
+func start(ts *testscript.TestScript, _ bool, args []string) {
+	b := of(ts)
+	log, err := os.OpenFile(ts.MkAbs("log"), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o644)
+	ts.Check(err)
+	defer log.Close()
+	binary := ""
+	for _, dir := range filepath.SplitList(ts.Getenv("PATH")) {
+		if _, err := os.Stat(filepath.Join(dir, "sluice")); err == nil {
+			binary = filepath.Join(dir, "sluice")
+			break
+		}
+	}
+	b.cmd = exec.Command(binary, args...)
+	b.cmd.Dir, b.cmd.Stdout, b.cmd.Stderr = ts.MkAbs("."), log, log
+	b.cmd.Env = os.Environ()
+	for _, name := range []string{"HOME", "PORT1", "PORT2", "PORT3"} {
+		b.cmd.Env = append(b.cmd.Env, name+"="+ts.Getenv(name))
+	}
+	ts.Check(b.cmd.Start())
+	b.ended = make(chan struct{})
+	go func() {
+		defer close(b.ended)
+		_ = b.cmd.Wait()
+	}()
+	ts.Defer(func() {
+		_ = b.cmd.Process.Kill()
+		<-b.ended
+	})
+}
+
+func seen(ts *testscript.TestScript, neg bool, args []string) {
+	file := ts.MkAbs("log")
+	if len(args) == 3 && args[0] == "-in" {
+		file, args = ts.MkAbs(args[1]), args[2:]
+	}
+	if len(args) != 1 {
+		ts.Fatalf("usage: log [-in FILE] REGEXP")
+	}
+	re := regexp.MustCompile("(?m)" + args[0])
+	for end := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
+		text, err := os.ReadFile(file)
+		switch matches := re.Match(text); {
+		case matches != neg:
+			return
+		case neg:
+			ts.Fatalf("a line of the log matches %s:\n%s", args[0], text)
+		case time.Now().After(end):
+			ts.Fatalf("no line of the log matches %s: %v\n%s", args[0], err, text)
+		}
+	}
+}
+
+func send(ts *testscript.TestScript, _ bool, args []string) {
+	b := of(ts)
+	b.running(ts)
+	ts.Check(b.cmd.Process.Signal(map[string]syscall.Signal{"TERM": syscall.SIGTERM, "INT": syscall.SIGINT, "HUP": syscall.SIGHUP}[args[0]]))
+}
+
+func ends(ts *testscript.TestScript, _ bool, args []string) {
+	b := of(ts)
+	b.running(ts)
+	select {
+	case <-b.ended:
+	case <-time.After(patience):
+		ts.Fatalf("it does not end:\n%s", ts.ReadFile("log"))
+	}
+	if got := strconv.Itoa(b.cmd.ProcessState.ExitCode()); got != args[0] {
+		ts.Fatalf("it ended with status %s:\n%s", got, ts.ReadFile("log"))
+	}
+}
+
+func talk(ts *testscript.TestScript, _ bool, args []string) {
+	c, err := net.DialTimeout("tcp", "127.0.0.1:"+args[0], patience)
+	ts.Check(err)
+	defer c.Close()
+	ts.Check(c.SetDeadline(time.Now().Add(patience)))
+	_, err = fmt.Fprintln(c, strings.Join(args[1:], " "))
+	ts.Check(err)
+	line, err := bufio.NewReader(c).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		ts.Check(err)
+	}
+	fmt.Fprint(ts.Stdout(), line)
+}
+
+func listen(ts *testscript.TestScript, _ bool, args []string) {
+	l, err := net.Listen("tcp", ":"+args[0])
+	ts.Check(err)
+	ts.Defer(func() { l.Close() })
+}
+
+func get(ts *testscript.TestScript, _ bool, args []string) {
+	client := http.Client{Timeout: patience}
+	r, err := client.Get(args[0])
+	ts.Check(err)
+	defer r.Body.Close()
+	fmt.Fprintln(ts.Stdout(), r.StatusCode, r.Header.Get("Content-Type"))
+	_, err = io.Copy(ts.Stdout(), r.Body)
+	ts.Check(err)
+}
+
+func freePort() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	defer l.Close()
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	return port, err
+}

@@ -1,0 +1,188 @@
+package kafka
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/sluice-io/sluice/flume"
+)
+
+const (
+	spacing = 10 * time.Millisecond // least time between two commits while records flow: one costs the broker a write
+	parted  = 5 * time.Second       // how long a commit may take
+)
+
+// positions are offsets to go on from, by topic and partition.
+type positions map[string]map[int32]kgo.EpochOffset
+
+// offsets commits what was passed: one commit at a time, each with all that was passed until it began.
+type offsets struct {
+	env   flume.Env
+	cl    *kgo.Client
+	timer *atomic.Int64
+	wake  chan struct{}
+	busy  chan struct{} // holds one token: who has it commits
+
+	mu     sync.Mutex
+	passed positions // and not committed yet
+
+	failing bool // with busy
+}
+
+func newOffsets(env flume.Env) offsets {
+	return offsets{
+		env: env, timer: env.Counter("KafkaCommitTimer"), wake: make(chan struct{}, 1), busy: make(chan struct{}, 1), passed: positions{},
+	}
+}
+
+// pass notes that the first n records have been passed.
+func (o *offsets) pass(runs []run, n int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for i := range runs {
+		r := &runs[i]
+		m := min(n, len(r.records))
+		if m > 0 {
+			last := r.records[m-1]
+			o.put(r.topic, r.partition, kgo.EpochOffset{Epoch: last.LeaderEpoch, Offset: last.Offset + 1})
+		}
+		if n -= m; n == 0 {
+			break
+		}
+	}
+	o.wakeUp()
+}
+
+func (o *offsets) set(topic string, partition int32, at kgo.EpochOffset) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.put(topic, partition, at)
+}
+
+func (o *offsets) put(topic string, partition int32, at kgo.EpochOffset) {
+	if o.passed[topic] == nil {
+		o.passed[topic] = map[int32]kgo.EpochOffset{}
+	}
+	o.passed[topic][partition] = at
+}
+
+// wakeUp makes run look.
+func (o *offsets) wakeUp() {
+	select {
+	case o.wake <- struct{}{}:
+	default:
+	}
+}
+
+// forget drops what was passed of partitions that are given up.
+func (o *offsets) forget(gone map[string][]int32) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for topic, partitions := range gone {
+		for _, p := range partitions {
+			delete(o.passed[topic], p)
+		}
+	}
+}
+
+// run commits until ctx ends.
+func (o *offsets) run(ctx context.Context) {
+	for {
+		select {
+		case <-o.wake:
+		case <-ctx.Done():
+			return
+		}
+		pause := spacing
+		if !o.commit() {
+			pause = time.Second
+			o.wakeUp() // what was not committed is tried again
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// commit sends what was passed and not committed, after the commit that is under way. What fails stays for the next.
+// It does not end with the source: offsets that can still be committed save events from coming twice.
+func (o *offsets) commit() bool {
+	o.busy <- struct{}{}
+	defer func() { <-o.busy }()
+	o.mu.Lock()
+	sent := o.passed
+	o.passed = positions{}
+	o.mu.Unlock()
+	count := 0
+	for _, partitions := range sent {
+		count += len(partitions)
+	}
+	if count == 0 {
+		return true
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), parted)
+	defer cancel()
+	start := time.Now()
+	failed, err := o.send(ctx, sent)
+	o.timer.Add(time.Since(start).Milliseconds())
+	o.back(failed)
+	o.report(err, len(failed))
+	return err == nil
+}
+
+// send returns what was not committed and why.
+func (o *offsets) send(ctx context.Context, sent positions) (failed positions, err error) {
+	o.cl.CommitOffsetsSync(ctx, sent, func(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, resp *kmsg.OffsetCommitResponse, e error) {
+		if e != nil {
+			failed, err = sent, e
+			return
+		}
+		for _, t := range resp.Topics {
+			for _, p := range t.Partitions {
+				if e := kerr.ErrorForCode(p.ErrorCode); e != nil {
+					if failed == nil {
+						failed = positions{}
+					}
+					if failed[t.Topic] == nil {
+						failed[t.Topic] = map[int32]kgo.EpochOffset{}
+					}
+					failed[t.Topic][p.Partition] = sent[t.Topic][p.Partition]
+					err = e
+				}
+			}
+		}
+	})
+	return failed, err
+}
+
+// back keeps what was not committed, where nothing newer was passed.
+func (o *offsets) back(failed positions) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for topic, partitions := range failed {
+		for p, at := range partitions {
+			if _, newer := o.passed[topic][p]; !newer {
+				o.put(topic, p, at)
+			}
+		}
+	}
+}
+
+// report says once that commits fail and once that they are back.
+func (o *offsets) report(err error, topics int) {
+	switch {
+	case err != nil && !o.failing:
+		o.env.Log.Warn("offsets were not committed; trying on (after a crash their events come again)", "topics", topics, "err", err)
+	case err == nil && o.failing:
+		o.env.Log.Info("offsets are committed again")
+	}
+	o.failing = err != nil
+}
