@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/sluice-io/sluice/conf"
@@ -451,3 +452,29 @@ func (l *logBuffer) String() string {
 func (l *logBuffer) count(part string) int { return strings.Count(l.String(), part) }
 
 func (l *logBuffer) use(o *Options) { o.Log = slog.New(slog.NewTextHandler(l, nil)) }
+
+// pass lets time go by, in a bubble of synctest, and everybody do what they have to do at its end.
+func pass(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
+// A ledger is what one goroutine notes and another reads.
+type ledger[T any] struct {
+	mu    sync.Mutex
+	items []T
+}
+
+// note adds an item and returns how many there are.
+func (l *ledger[T]) note(item T) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.items = append(l.items, item)
+	return len(l.items)
+}
+
+func (l *ledger[T]) list() []T {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.items)
+}
