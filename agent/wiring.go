@@ -156,10 +156,6 @@ func (a *assembly) typed(r role, sec *conf.Section) (conf.Value, bool) {
 	if ok {
 		return typ, true
 	}
-	if len(sec.Values) == 0 {
-		a.report(sec, conf.Fatal, "", "is listed but has no settings; it needs at least a type")
-		return conf.Value{}, false
-	}
 	a.report(sec, conf.Fatal, "type", "is required and not set: what kind of %s this is", r)
 	return conf.Value{}, false
 }
@@ -359,8 +355,7 @@ func (a *assembly) sink(sec *conf.Section) {
 // group makes a sink group. If it cannot run its sinks do not either: to let them run alone would send events to
 // sinks that were meant to stand by.
 func (a *assembly) group(sec *conf.Section) {
-	if len(sec.Values) == 0 {
-		a.report(sec, conf.Fatal, "", "is listed but has no settings; it needs at least its sinks")
+	if sec.Fatal() {
 		return
 	}
 	g := &groupPart{name: sec.Name}
