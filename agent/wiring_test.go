@@ -192,7 +192,7 @@ func TestAssembly(t *testing.T) {
 		"two on one port": {base + "a1.sources = r1 r2 r3\n a1.sources.r1.type = port\n a1.sources.r1.at = tcp://0.0.0.0:44444\n" +
 			"a1.sources.r2.type = port\n a1.sources.r2.at = tcp://127.0.0.1:44444\n a1.sources.r2.channels = c1\n" +
 			"a1.sources.r3.type = port\n a1.sources.r3.at = udp://127.0.0.1:44444\n a1.sources.r3.channels = c1", "r1>c1 r3>c1 c1 k1", []string{
-			`!f.conf:10: a1.sources.r2: needs tcp://127.0.0.1:44444, which a1.sources.r1 (f.conf:11) has; two cannot share it`}},
+			`!f.conf:13: a1.sources.r2: needs tcp://127.0.0.1:44444, which a1.sources.r1 (f.conf:11) has; two cannot share it`}},
 
 		"only a source":  {"a1.channels = c1\n a1.channels.c1.type = memory\n a1.sources = r1\n a1.sources.r1.type = netcat\n a1.sources.r1.channels = c1", "r1>c1 c1", []string{`f.conf:1: a1.channels.c1: no sink takes events from this channel; it fills up`}},
 		"only a sink":    {"a1.channels = c1\n a1.channels.c1.type = memory\n a1.sinks = r1\n a1.sinks.r1.type = null\n a1.sinks.r1.channel = c1", "c1 r1", []string{`f.conf:1: a1.channels.c1: no source puts events into this channel`}},
