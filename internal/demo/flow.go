@@ -77,7 +77,7 @@ func (f *flow) prepare(ctx context.Context) error {
 	f.client.AddConsumePartitions(begin)
 	position.KeepFunc(func(o kadm.Offset) bool { return o.Topic == topicIn })
 	committed, err := admin.FetchOffsets(ctx, group)
-	if err != nil {
+	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
 		return fmt.Errorf("asking for the position of group %s: %w", group, err)
 	}
 	// A group that has been here before goes on where it was.
