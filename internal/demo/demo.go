@@ -112,7 +112,7 @@ func Run(ctx context.Context, o Options) (result Result, err error) {
 		return Result{}, err
 	}
 	fmt.Fprintf(o.Out, "agent A runs as process %d, agent B as process %d\n", a.pid(), b.pid())
-	return flow.watch(ctx, func(ctx context.Context) error { return restart(ctx, &o, b, port) }, a, b)
+	return flow.watch(ctx, func() error { return restart(ctx, &o, b, port) }, a, b)
 }
 
 // showCheck prints what check finds in the configurations; that it finds something is no failure of the demo.
