@@ -525,8 +525,13 @@ func (d *Decl) judge(key string, warn bool, err error) {
 		}
 		return
 	}
-	if placed, ok := err.(*placedError); ok {
-		d.judge(placed.key, placed.warn, placed.error)
+	var placed *placedError
+	if errors.As(err, &placed) {
+		inner := placed.error
+		if text := err.Error(); text != inner.Error() { // something was said around it
+			inner = errors.New(text)
+		}
+		d.judge(placed.key, placed.warn, inner)
 		return
 	}
 	sev := Fatal

@@ -168,13 +168,14 @@ func TestDeclarations(t *testing.T) {
 			d.Int(&a, "a", 1, "x")
 			d.Int(&b, "b", 1, "x")
 			d.Check(func() error {
-				return errors.Join(hundred, At("a", hundred), Warn("b", hundred), nil, Warn("b", errors.Join(hundred, hundred)), At("b", errors.Join(hundred)))
+				return errors.Join(hundred, At("a", hundred), Warn("b", hundred), nil, Warn("b", errors.Join(hundred, hundred)), At("b", errors.Join(hundred)), fmt.Errorf("sum: %w", Warn("a", hundred)))
 			})
 		}, []string{"a = 99"}, []string{
 			"f:2 error a1.sinks.k1: a + b is 100",
 			"f:1 error a1.sinks.k1.a: a + b is 100",
 			"f:2 warning a1.sinks.k1.b: a + b is 100",
 			"f:2 error a1.sinks.k1.b: a + b is 100",
+			"f:1 warning a1.sinks.k1.a: sum: a + b is 100",
 		}, "t"},
 		{"check, when something cannot be read", func(d *Decl) { d.Int(&a, "a", 1, "x"); d.Check(func() error { return hundred }) },
 			[]string{"a = x"}, []string{`f:1 error a1.sinks.k1.a: "x" is not a number`}, "t"},

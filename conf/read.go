@@ -249,6 +249,11 @@ func (r *reading) config() (*Config, Problems) {
 	for _, d := range r.running() {
 		config.Agents = append(config.Agents, r.assemble(d))
 	}
+	for i, p := range r.problems {
+		if r.byName[p.Agent] == nil {
+			r.problems[i].Agent = "" // of base.dir, which is no agent's
+		}
+	}
 	r.problems.Sort()
 	return config, r.problems
 }

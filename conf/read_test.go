@@ -249,8 +249,8 @@ func TestSecrets(t *testing.T) {
 
 // TestProblemsOf: problems of other agents are told apart.
 func TestProblemsOf(t *testing.T) {
-	_, problems := parse(t, Options{}, "a1.channels = c1", "a2.channels = c2", "X = 1")
-	if got := problems.Of("a2"); len(got) != 2 || got[0].Subject != "a2.channels.c2" || got[1].Subject != "X" {
+	_, problems := parse(t, Options{}, "a1.channels = c1", "a2.channels = c2", "X = 1", "base.dir = ${env:NO}", "a1.x = ${base.dir}")
+	if got := problems.Of("a2"); len(got) != 3 || got[0].Subject != "a2.channels.c2" || got[1].Subject != "X" || got[2].Subject != "base.dir" {
 		t.Errorf("of a2:\n%s", got)
 	}
 }
