@@ -144,6 +144,9 @@ func (p *program) runAgent(r *run, l *launch, log *slog.Logger, began time.Time)
 	if err != nil {
 		return err
 	}
+	if len(cfg.Agents) == 0 {
+		return errors.New(strings.TrimSpace(problems.String()))
+	}
 	if err := hasAgent([]*conf.Config{cfg}, [][]string{r.files}, r.name); err != nil {
 		return err
 	}

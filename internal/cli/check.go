@@ -46,14 +46,15 @@ func runCheck(p *program, c *command, l *launch) error {
 	for _, files := range sets {
 		cfg, found, err := p.read(files, o.get("name"), l)
 		if err != nil {
-			return err
+			problems = append(problems, conf.Problem{Severity: conf.Fatal, Text: err.Error()})
+			continue
 		}
 		configs = append(configs, cfg)
 		problems = append(problems, found...)
 	}
 	if name := o.get("name"); name != "" {
 		if err := hasAgent(configs, sets, name); err != nil {
-			return err
+			problems = append(problems, conf.Problem{Severity: conf.Fatal, Text: err.Error()})
 		}
 	}
 	problems = append(problems, agent.Check(p.kit, configs, l.properties.lookup)...)

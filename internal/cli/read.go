@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"errors"
 	"fmt"
 	"net/url"
 	"path/filepath"
@@ -19,28 +18,32 @@ func (p *program) read(files []string, agent string, l *launch) (*conf.Config, c
 		Agent:    agent,
 		Filters:  p.kit.ConfigFilters,
 	})
-	switch {
-	case err != nil:
+	if err != nil {
 		return nil, nil, err
-	case len(cfg.Agents) > 0:
-		return cfg, problems, nil
-	case problems.Fatal():
-		return nil, nil, errors.New(strings.TrimSpace(problems.String()))
 	}
-	return nil, nil, fmt.Errorf("%s%s: there is no agent in it: a configuration has lines such as a1.sources = r1", problems, strings.Join(files, ", "))
+	if len(cfg.Agents) == 0 && !problems.Fatal() {
+		problems = append(problems, conf.Problem{Pos: conf.Pos{File: strings.Join(files, ", ")}, Severity: conf.Fatal,
+			Text: "there is no agent in it: a configuration has lines such as a1.sources = r1"})
+	}
+	return cfg, problems, nil
 }
 
 // hasAgent says which agents there are where the one asked for is not.
 func hasAgent(configs []*conf.Config, sets [][]string, name string) error {
 	var names, quoted, files []string
-	for i, cfg := range configs {
+	for _, cfg := range configs {
 		if cfg.Agent(name) != nil {
 			return nil
 		}
 		for _, a := range cfg.Agents {
 			names, quoted = append(names, a.Name), append(quoted, fmt.Sprintf("%q", a.Name))
 		}
-		files = append(files, sets[i]...)
+	}
+	for _, set := range sets {
+		files = append(files, set...)
+	}
+	if len(names) == 0 {
+		return fmt.Errorf("no agent %q in %s", name, strings.Join(files, ", "))
 	}
 	hint := ""
 	if near := conf.Nearest(name, names); near != "" && len(names) > 1 {

@@ -16,8 +16,10 @@ import (
 	"io"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -87,6 +89,8 @@ func Run(ctx context.Context, o Options) (result Result, err error) {
 	fmt.Fprintf(o.Out, "Kafka %s ─▶ agent A ─▶ Avro RPC, port %d ─▶ agent B ─▶ Kafka %s   (Kafka: %s; configurations and logs: %s)\n",
 		topicIn, port, topicOut, o.Brokers[0], dir)
 
+	showCheck(ctx, &o, fileA, fileB)
+
 	flow, err := openFlow(ctx, &o)
 	if err != nil {
 		return Result{}, err
@@ -108,7 +112,17 @@ func Run(ctx context.Context, o Options) (result Result, err error) {
 		return Result{}, err
 	}
 	fmt.Fprintf(o.Out, "agent A runs as process %d, agent B as process %d\n", a.pid(), b.pid())
-	return flow.watch(ctx, func(ctx context.Context) error { return restart(ctx, &o, b, port) }, a, b)
+	return flow.watch(ctx, func() error { return restart(ctx, &o, b, port) }, a, b)
+}
+
+// showCheck prints what check finds in the configurations; that it finds something is no failure of the demo.
+func showCheck(ctx context.Context, o *Options, files ...string) {
+	cmd := exec.CommandContext(ctx, o.Binary, append([]string{"check"}, files...)...)
+	text, _ := cmd.Output()
+	fmt.Fprintln(o.Out, "what sluice check says of the two configurations:")
+	for line := range strings.Lines(string(text)) {
+		fmt.Fprint(o.Out, "  ", strings.TrimPrefix(line, filepath.Dir(files[0])+"/"))
+	}
 }
 
 // restart stops agent B in order and starts it again.

@@ -77,7 +77,7 @@ func (f *flow) prepare(ctx context.Context) error {
 	f.client.AddConsumePartitions(begin)
 	position.KeepFunc(func(o kadm.Offset) bool { return o.Topic == topicIn })
 	committed, err := admin.FetchOffsets(ctx, group)
-	if err != nil {
+	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
 		return fmt.Errorf("asking for the position of group %s: %w", group, err)
 	}
 	// A group that has been here before goes on where it was.
@@ -159,7 +159,7 @@ func (f *flow) consume(ctx context.Context, to chan<- arrived) {
 }
 
 // watch counts until everything has arrived and nothing follows. Half way it calls interrupt.
-func (f *flow) watch(ctx context.Context, interrupt func(context.Context) error, agents ...*process) (result Result, err error) {
+func (f *flow) watch(ctx context.Context, interrupt func() error, agents ...*process) (result Result, err error) {
 	ctx, stop := context.WithCancel(ctx)
 	producing, consuming := make(chan struct{}), make(chan struct{})
 	poll := make(chan arrived)
@@ -197,7 +197,7 @@ func (f *flow) watch(ctx context.Context, interrupt func(context.Context) error,
 			}
 			if interrupted == nil && f.out >= f.o.Events/2 {
 				interrupted, restarting = make(chan error, 1), true
-				go func() { interrupted <- interrupt(ctx) }()
+				go func() { interrupted <- interrupt() }()
 			}
 		case err := <-interrupted:
 			if err != nil {
