@@ -155,7 +155,7 @@ func (r *run) source(soft, force context.Context, p *sourcePart) <-chan struct{}
 			switch {
 			case ctx.Err() != nil:
 				if err != nil && !errors.Is(err, context.Canceled) {
-					log.Warn("the source ended with an error", "err", err)
+					log.Warn("the source ended with an error", "error", err)
 				}
 				log.Info("Stopping Source " + p.name)
 				return nil
