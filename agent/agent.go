@@ -18,7 +18,7 @@ import (
 // Options say what stands outside of the agent's configuration.
 type Options struct {
 	Kit         Kit
-	Log         *slog.Logger  // nil: the default one
+	Log         *slog.Logger  // says the agent already; nil: the default one
 	Property    conf.Lookup   // system properties, -Dname=value; nil finds nothing
 	DataDir     string        // where dead letters go: DataDir/deadletter/AGENT
 	StopTimeout time.Duration // how long stopping may take before it is cut short; 0: 30 s
@@ -84,7 +84,7 @@ func New(cfg *conf.Agent, o Options) (*Agent, conf.Problems) {
 	adaptive, _ := o.Property(propertyAdaptive)
 	discard, _ := o.Property(propertyLetters)
 	a := &Agent{o: o, w: w, stats: new(stats.Registry), store: deadletter.New(dir, w.name, bound), adaptive: adaptive != "false"}
-	a.letters = newLetters(a.store, discard == "discard", o.Log.With("agent", w.name))
+	a.letters = newLetters(a.store, discard == "discard", o.Log)
 	a.hard, a.end = context.WithCancel(context.Background())
 	return a, problems
 }

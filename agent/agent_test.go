@@ -99,7 +99,7 @@ func TestStoppingLeavesADurableChannelAlone(t *testing.T) {
 		})
 		_, stop := start(t, kit, oneFlow+"a1.channels.c1.durable = true")
 		fill(t, opened["c1"], events("a b"))
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		from := time.Now()
 		if err := stop(); err != nil {
 			t.Error(err)
@@ -163,7 +163,7 @@ func TestLostEventsAreSaid(t *testing.T) {
 			return fakeSink{deliver: func(context.Context, flume.Batch) error { return errors.New("down") }}, nil
 		})
 		_, stop := start(t, kit, oneFlow, log.use)
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		from := time.Now()
 		if err := stop(); err == nil || !strings.Contains(err.Error(), "3 events were not delivered and are lost") {
 			t.Errorf("got %v", err)
@@ -250,9 +250,9 @@ func TestWhatCannotOpenIsTriedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log logBuffer
 		var got collector
-		var sourceTries, sinkTries int
+		var sourceTries, sinkTries atomic.Int64
 		kit, _ := flow(func(flume.Env) (flume.Source, error) {
-			if sourceTries++; sourceTries < 4 {
+			if sourceTries.Add(1) < 4 {
 				return nil, errors.New("the port is taken")
 			}
 			return fakeSource{run: func(ctx context.Context, emit flume.Emit) error {
@@ -263,7 +263,7 @@ func TestWhatCannotOpenIsTriedAgain(t *testing.T) {
 				return nil
 			}}, nil
 		}, func(flume.Env) (flume.Sink, error) {
-			if sinkTries++; sinkTries < 3 {
+			if sinkTries.Add(1) < 3 {
 				panic("who am I")
 			}
 			return fakeSink{deliver: func(_ context.Context, b flume.Batch) error { got.add(b); return nil }}, nil
@@ -273,11 +273,11 @@ func TestWhatCannotOpenIsTriedAgain(t *testing.T) {
 		if since := time.Since(from); since > 0 {
 			t.Errorf("running after %v: what cannot open holds nobody up", since)
 		}
-		time.Sleep(8 * time.Second)
-		if sourceTries != 3 || sinkTries != 3 {
-			t.Errorf("the source was tried %d times, the sink %d times", sourceTries, sinkTries)
+		pass(8 * time.Second)
+		if sourceTries.Load() != 3 || sinkTries.Load() != 3 {
+			t.Errorf("the source was tried %d times, the sink %d times", sourceTries.Load(), sinkTries.Load())
 		}
-		time.Sleep(2 * time.Second)
+		pass(2 * time.Second)
 		if got.bodies() != "a" {
 			t.Errorf("delivered %q", got.bodies())
 		}
@@ -324,7 +324,7 @@ func TestAChannelThatCannotOpenHoldsOnlyItsOwnFlowUp(t *testing.T) {
 			a1.sinks.k1.channel = c1
 			a1.sinks.k2.type = test
 			a1.sinks.k2.channel = c2`)
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		if emitted.Load() != 1 || got.bodies() != "a" {
 			t.Errorf("%d sources run, delivered %q", emitted.Load(), got.bodies())
 		}
@@ -373,11 +373,10 @@ func TestASinkThatNeverOpenedHoldsAStopUpOnlyForEvents(t *testing.T) {
 func TestASourceThatBreaksOffIsOpenedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log logBuffer
-		opens, closes := 0, 0
+		var opens, closes atomic.Int64
 		kit, _ := flow(func(flume.Env) (flume.Source, error) {
-			opens++
-			n := opens
-			return fakeSource{close: func() error { closes++; return nil }, run: func(ctx context.Context, _ flume.Emit) error {
+			n := opens.Add(1)
+			return fakeSource{close: func() error { closes.Add(1); return nil }, run: func(ctx context.Context, _ flume.Emit) error {
 				switch n {
 				case 1:
 					return errors.New("lost the connection")
@@ -389,9 +388,9 @@ func TestASourceThatBreaksOffIsOpenedAgain(t *testing.T) {
 			}}, nil
 		}, discard)
 		_, stop := start(t, kit, oneFlow, log.use)
-		time.Sleep(time.Minute)
-		if opens != 3 || closes != 2 {
-			t.Errorf("%d opens, %d closes", opens, closes)
+		pass(time.Minute)
+		if opens.Load() != 3 || closes.Load() != 2 {
+			t.Errorf("%d opens, %d closes", opens.Load(), closes.Load())
 		}
 		if log.count("source s1 broke off and is opened again") != 2 || log.count("BUG while running source s1") != 1 {
 			t.Errorf("not said:\n%s", &log)
@@ -399,8 +398,8 @@ func TestASourceThatBreaksOffIsOpenedAgain(t *testing.T) {
 		if err := stop(); err != nil {
 			t.Error(err)
 		}
-		if closes != 3 || log.count("level=WARN") != 0 {
-			t.Errorf("%d closes:\n%s", closes, &log)
+		if closes.Load() != 3 || log.count("level=WARN") != 0 {
+			t.Errorf("%d closes:\n%s", closes.Load(), &log)
 		}
 	})
 }
@@ -413,7 +412,7 @@ func TestASourceThatHasFinishedIsNotOpenedAgain(t *testing.T) {
 			return fakeSource{run: func(context.Context, flume.Emit) error { return nil }}, nil
 		}, discard)
 		_, stop := start(t, kit, oneFlow)
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		if err := stop(); err != nil {
 			t.Error(err)
 		}
@@ -436,7 +435,7 @@ func TestAComponentThatRejectsWaitsForRoom(t *testing.T) {
 			}}, nil
 		}, discard)
 		a, stop := start(t, kit, oneFlow, func(o *Options) { o.Property = properties("sluice.deadletter.bytes", "10") })
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		select {
 		case <-returned:
 			t.Fatalf("returned %v", rejecting)

@@ -198,7 +198,7 @@ func (w *walk) report(to flume.Endpoint, k flume.Known, x exit, way []*conf.Sect
 			text += fmt.Sprintf(", and so does %s = false", x.section.Path("allowTopicOverride"))
 		}
 	}
-	*w.problems = append(*w.problems, conf.Problem{Pos: placeOf(x.section), Subject: x.section.Path(""), Text: text, Severity: conf.Warning})
+	*w.problems = append(*w.problems, conf.Problem{Pos: placeOf(x.section), Agent: x.section.Agent, Subject: x.section.Path(""), Text: text, Severity: conf.Warning})
 }
 
 // responsible is the header without which the events would go elsewhere, or "".

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -64,9 +65,9 @@ func want(t *testing.T, a *Agent, key, attribute string, n int64) {
 
 func TestASinkTakesWhatHasArrived(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var sizes []int
+		var sizes ledger[int]
 		kit, opened := oneSink(func(_ context.Context, b flume.Batch) error {
-			sizes = append(sizes, len(b))
+			sizes.note(len(b))
 			return nil
 		})
 		a, stop := start(t, kit, drained+"a1.sinks.k1.batchSize = 20")
@@ -74,8 +75,8 @@ func TestASinkTakesWhatHasArrived(t *testing.T) {
 		synctest.Wait()
 		fill(t, opened["c1"], numbered(0, 3))
 		synctest.Wait()
-		if !slices.Equal(sizes, []int{100, 3}) {
-			t.Errorf("batches of %v", sizes)
+		if !slices.Equal(sizes.list(), []int{100, 3}) {
+			t.Errorf("batches of %v", sizes.list())
 		}
 		want(t, a, "SINK.k1", "BatchCompleteCount", 1)
 		want(t, a, "SINK.k1", "BatchUnderflowCount", 1)
@@ -91,17 +92,17 @@ func TestASinkTakesWhatHasArrived(t *testing.T) {
 
 func TestASinkKeepsToItsBatchSizeWhenAskedTo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var sizes []int
+		var sizes ledger[int]
 		kit, opened := oneSink(func(_ context.Context, b flume.Batch) error {
-			sizes = append(sizes, len(b))
+			sizes.note(len(b))
 			return nil
 		})
 		_, stop := start(t, kit, drained+"a1.sinks.k1.batchSize = 40",
 			func(o *Options) { o.Property = properties("sluice.adaptive.batches", "false") })
 		fill(t, opened["c1"], numbered(0, 100))
 		synctest.Wait()
-		if !slices.Equal(sizes, []int{40, 40, 20}) {
-			t.Errorf("batches of %v", sizes)
+		if !slices.Equal(sizes.list(), []int{40, 40, 20}) {
+			t.Errorf("batches of %v", sizes.list())
 		}
 		_ = stop()
 	})
@@ -111,12 +112,12 @@ func TestAFailedDeliveryIsRepeatedInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log logBuffer
 		var got collector
-		var times []time.Time
-		fail := true
+		var noted ledger[time.Time]
+		var fine atomic.Bool
 		kit, opened := oneSink(func(_ context.Context, b flume.Batch) error {
-			times = append(times, time.Now())
-			if fail {
-				return fmt.Errorf("connecting from port %d: refused", 40000+len(times))
+			n := noted.note(time.Now())
+			if !fine.Load() {
+				return fmt.Errorf("connecting from port %d: refused", 40000+n)
 			}
 			got.add(b)
 			return nil
@@ -125,7 +126,8 @@ func TestAFailedDeliveryIsRepeatedInOrder(t *testing.T) {
 		fill(t, opened["c1"], events("a b"))
 		synctest.Wait()
 		fill(t, opened["c1"], events("c"))
-		time.Sleep(50 * time.Second)
+		pass(50 * time.Second)
+		times := noted.list()
 		if n := len(times); n < 12 || n > 25 {
 			t.Errorf("%d attempts in 50 s", n)
 		}
@@ -141,19 +143,19 @@ func TestAFailedDeliveryIsRepeatedInOrder(t *testing.T) {
 		if !strings.Contains(log.String(), `sink=k1`) || !strings.Contains(log.String(), "retry=") {
 			t.Errorf("not all is said:\n%s", &log)
 		}
-		time.Sleep(20 * time.Second)
+		pass(20 * time.Second)
 		if n := log.count("events cannot be delivered"); n != 2 || log.count("failures=") != 1 {
 			t.Errorf("after a minute said %d times, want twice:\n%s", n, &log)
 		}
-		fail = false
-		time.Sleep(7 * time.Second)
+		fine.Store(true)
+		pass(7 * time.Second)
 		if got.bodies() != "a b c" {
 			t.Errorf("delivered %q", got.bodies())
 		}
 		if log.count("events are delivered again") != 1 {
 			t.Errorf("the end is not said:\n%s", &log)
 		}
-		want(t, a, "SINK.k1", "EventWriteFail", int64(len(times)-1))
+		want(t, a, "SINK.k1", "EventWriteFail", int64(len(noted.list())-1))
 		want(t, a, "CHANNEL.c1", "EventTakeSuccessCount", 3)
 		if err := stop(); err != nil {
 			t.Error(err)
@@ -204,7 +206,7 @@ func TestRejectedEventsThatCannotBeKeptStay(t *testing.T) {
 		fill(t, opened["c1"], events("a bad c"))
 		synctest.Wait()
 		fill(t, opened["c1"], events("d"))
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		if got.bodies() != "a c d" {
 			t.Errorf("delivered %q", got.bodies())
 		}
@@ -220,9 +222,10 @@ func TestRejectedEventsThatCannotBeKeptStay(t *testing.T) {
 func TestPendingEventsInOrderGoBackToTheHead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var got collector
-		room := 2
+		var room atomic.Int64
+		room.Store(2)
 		kit, opened := oneSink(func(_ context.Context, b flume.Batch) error {
-			n := min(room, len(b))
+			n := min(int(room.Load()), len(b))
 			got.add(b[:n])
 			if n == len(b) {
 				return nil
@@ -239,10 +242,10 @@ func TestPendingEventsInOrderGoBackToTheHead(t *testing.T) {
 		if got := opened["c1"].bodies(); got != "c d e" {
 			t.Errorf("the channel holds %q", got)
 		}
-		room = 0 // nothing at all is delivered: the whole batch goes back
-		time.Sleep(10 * time.Second)
-		room = 2
-		time.Sleep(time.Minute)
+		room.Store(0) // nothing at all is delivered: the whole batch goes back
+		pass(10 * time.Second)
+		room.Store(2)
+		pass(time.Minute)
 		if got.bodies() != "a b c d e" {
 			t.Errorf("delivered %q", got.bodies())
 		}
@@ -303,14 +306,14 @@ func TestPendingEventsWaitAsideWhileTheFlowGoesOn(t *testing.T) {
 			t.Fatalf("delivered %q", m.bodies())
 		}
 		want(t, a, "CHANNEL.c1", "EventTakeSuccessCount", 3)
-		time.Sleep(10 * time.Second)
+		pass(10 * time.Second)
 		m.set("d")
-		time.Sleep(7 * time.Second) // nothing else arrives: the sink wakes by itself
+		pass(7 * time.Second) // nothing else arrives: the sink wakes by itself
 		if m.bodies() != "a c e b" {
 			t.Fatalf("delivered %q", m.bodies())
 		}
 		m.set()
-		time.Sleep(7 * time.Second)
+		pass(7 * time.Second)
 		if m.bodies() != "a c e b d" {
 			t.Fatalf("delivered %q", m.bodies())
 		}
@@ -329,12 +332,12 @@ func TestASinkWaitsWhenTooManyEventsArePending(t *testing.T) {
 		kit, opened := oneSink(m.deliver)
 		_, stop := start(t, kit, drained+"a1.channels.c1.transactionCapacity = 3")
 		fill(t, opened["c1"], events("x x x a"))
-		time.Sleep(30 * time.Second)
+		pass(30 * time.Second)
 		if m.bodies() != "" || opened["c1"].bodies() != "a" {
 			t.Fatalf("delivered %q, in the channel %q", m.bodies(), opened["c1"].bodies())
 		}
 		m.set()
-		time.Sleep(7 * time.Second)
+		pass(7 * time.Second)
 		if m.bodies() != "x x x a" {
 			t.Errorf("delivered %q", m.bodies())
 		}
@@ -351,7 +354,7 @@ func TestStoppingDeliversWhatWaitsAside(t *testing.T) {
 		kit, opened := oneSink(m.deliver)
 		_, stop := start(t, kit, drained)
 		fill(t, opened["c1"], events("a b c"))
-		time.Sleep(20 * time.Second)
+		pass(20 * time.Second)
 		go func() {
 			time.Sleep(2 * time.Second)
 			m.set()
@@ -419,13 +422,12 @@ func TestASinkThatPanicsIsOpenedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log logBuffer
 		var got collector
-		opens, closes := 0, 0
+		var opens, closes atomic.Int64
 		opened := map[string]*memory{}
 		kit := Kit{Channels: []flume.Kind[flume.Channel]{memoryKind(opened)},
 			Sinks: []flume.Kind[flume.Sink]{sinkKind("test", func(flume.Env) (flume.Sink, error) {
-				opens++
-				mad := opens == 1
-				return fakeSink{close: func() error { closes++; return nil }, deliver: func(_ context.Context, b flume.Batch) error {
+				mad := opens.Add(1) == 1
+				return fakeSink{close: func() error { closes.Add(1); return nil }, deliver: func(_ context.Context, b flume.Batch) error {
 					if mad {
 						panic("out of my mind")
 					}
@@ -435,13 +437,13 @@ func TestASinkThatPanicsIsOpenedAgain(t *testing.T) {
 			})}}
 		a, stop := start(t, kit, drained, log.use)
 		fill(t, opened["c1"], events("a b"))
-		time.Sleep(2 * time.Second)
-		if got.bodies() != "" || closes != 1 {
-			t.Errorf("delivered %q, closed %d times", got.bodies(), closes)
+		pass(2 * time.Second)
+		if got.bodies() != "" || closes.Load() != 1 {
+			t.Errorf("delivered %q, closed %d times", got.bodies(), closes.Load())
 		}
-		time.Sleep(2 * time.Second)
-		if got.bodies() != "a b" || opens != 2 {
-			t.Errorf("delivered %q, opened %d times", got.bodies(), opens)
+		pass(2 * time.Second)
+		if got.bodies() != "a b" || opens.Load() != 2 {
+			t.Errorf("delivered %q, opened %d times", got.bodies(), opens.Load())
 		}
 		if !strings.Contains(log.String(), "BUG while delivering to sink k1") || !strings.Contains(log.String(), "drain_test.go") {
 			t.Errorf("not said with its stack:\n%s", &log)
@@ -450,8 +452,8 @@ func TestASinkThatPanicsIsOpenedAgain(t *testing.T) {
 		if err := stop(); err != nil {
 			t.Error(err)
 		}
-		if closes != 2 {
-			t.Errorf("closed %d times", closes)
+		if closes.Load() != 2 {
+			t.Errorf("closed %d times", closes.Load())
 		}
 	})
 }
@@ -461,7 +463,7 @@ func TestAChannelThatCannotBeReadIsCounted(t *testing.T) {
 		var log logBuffer
 		kit, _ := oneSink(func(context.Context, flume.Batch) error { return nil })
 		a, stop := start(t, kit, drained+"a1.channels.c1.fail = take", log.use)
-		time.Sleep(time.Second)
+		pass(time.Second)
 		if n := counter(t, a, "SINK.k1", "ChannelReadFail"); n < 2 {
 			t.Errorf("%d failures", n)
 		}
@@ -558,16 +560,15 @@ func TestAGroupOverTwoChannelsWaitsForAny(t *testing.T) {
 		kit, opened := twoSinks(&log,
 			func(_ context.Context, b flume.Batch) error { one.add(b); return nil },
 			func(_ context.Context, b flume.Batch) error { two.add(b); return nil })
-		rounds := 0
+		var rounds atomic.Int64
 		kit.SinkProcessors = []flume.Kind[flume.SinkProcessor]{processorKind("failover", func(ctx context.Context, group []flume.Drain) error {
-			rounds++
-			err := group[rounds%len(group)].Once(ctx) // as load_balance
+			err := group[int(rounds.Add(1))%len(group)].Once(ctx) // as load_balance
 			return err
 		})}
 		_, stop := start(t, kit, grouped+"a1.sinks.k2.channel = c2")
-		time.Sleep(time.Hour)
-		if rounds > 10 {
-			t.Fatalf("%d rounds while there was nothing to do", rounds)
+		pass(time.Hour)
+		if rounds.Load() > 10 {
+			t.Fatalf("%d rounds while there was nothing to do", rounds.Load())
 		}
 		fill(t, opened["c2"], events("a"))
 		synctest.Wait()
@@ -578,8 +579,8 @@ func TestAGroupOverTwoChannelsWaitsForAny(t *testing.T) {
 		if one.bodies() != "b" || two.bodies() != "a c" {
 			t.Errorf("delivered %q and %q", one.bodies(), two.bodies())
 		}
-		if rounds > 30 {
-			t.Errorf("%d rounds for three events", rounds)
+		if rounds.Load() > 30 {
+			t.Errorf("%d rounds for three events", rounds.Load())
 		}
 		if err := stop(); err != nil {
 			t.Error(err)
@@ -597,25 +598,25 @@ func TestAGroupOverTwoChannelsDoesNotSpinForAStandby(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var one collector
 		var log logBuffer
-		rounds := 0
+		var rounds atomic.Int64
 		kit, opened := twoSinks(&log,
 			func(_ context.Context, b flume.Batch) error { one.add(b); return nil },
 			func(context.Context, flume.Batch) error { t.Error("the standby delivered"); return nil })
 		kit.SinkProcessors = []flume.Kind[flume.SinkProcessor]{processorKind("failover", func(ctx context.Context, group []flume.Drain) error {
-			rounds++
+			rounds.Add(1)
 			return failover(ctx, group[:1])
 		})}
 		_, stop := start(t, kit, grouped+`a1.sinks.k2.channel = c2
 			a1.channels.c2.durable = true`)
 		fill(t, opened["c2"], events("x y"))
-		time.Sleep(time.Hour)
+		pass(time.Hour)
 		fill(t, opened["c1"], events("a"))
 		synctest.Wait()
 		if one.bodies() != "a" {
 			t.Errorf("delivered %q", one.bodies())
 		}
-		if rounds > 20 {
-			t.Errorf("%d rounds", rounds)
+		if rounds.Load() > 20 {
+			t.Errorf("%d rounds", rounds.Load())
 		}
 		if err := stop(); err != nil {
 			t.Error(err)

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/sluice-io/sluice/conf"
@@ -283,58 +284,12 @@ func processorKind(typ string, p fakeProcessor) flume.Kind[flume.SinkProcessor] 
 	})
 }
 
-// file reads "key = value" lines of one agent or several, as far as these tests need.
+// file reads a configuration. What reading it finds is not looked at here.
 func file(t *testing.T, name, text string) *conf.Config {
 	t.Helper()
-	type component struct {
-		pos    conf.Pos
-		values conf.Values
-	}
-	cfg := &conf.Config{}
-	lists := map[string]conf.Value{}
-	components := map[string]*component{}
-	for n, line := range strings.Split(text, "\n") {
-		line = strings.TrimSpace(line)
-		if line == "" {
-			continue
-		}
-		key, value, ok := strings.Cut(line, "=")
-		if !ok {
-			t.Fatalf("%s:%d: no value", name, n+1)
-		}
-		pos := conf.Pos{File: name, Line: n + 1}
-		parts := strings.SplitN(strings.TrimSpace(key), ".", 4)
-		value = strings.TrimSpace(value)
-		if cfg.Agent(parts[0]) == nil {
-			cfg.Agents = append(cfg.Agents, &conf.Agent{Name: parts[0], Pos: pos})
-		}
-		if len(parts) == 2 {
-			lists[parts[0]+"."+parts[1]] = conf.Value{Text: value, Pos: pos}
-			continue
-		}
-		id := strings.Join(parts[:3], ".")
-		c := components[id]
-		if c == nil {
-			c = &component{pos: pos}
-			components[id] = c
-		}
-		c.values = slices.DeleteFunc(c.values, func(v conf.Value) bool { return v.Key == parts[3] })
-		c.values = append(c.values, conf.Value{Key: parts[3], Text: value, Pos: pos})
-	}
-	for _, a := range cfg.Agents {
-		sections := func(group string) (out []*conf.Section) {
-			list := lists[a.Name+"."+group]
-			for _, name := range strings.Fields(list.Text) {
-				id := a.Name + "." + group + "." + name
-				c := components[id]
-				if c == nil {
-					c = &component{}
-				}
-				out = append(out, conf.NewSection(a.Name, group, name, id+".", list.Pos, c.values))
-			}
-			return out
-		}
-		a.Channels, a.Sources, a.Sinks, a.SinkGroups = sections("channels"), sections("sources"), sections("sinks"), sections("sinkgroups")
+	cfg, _, err := conf.Parse(name, []byte(text), conf.Options{})
+	if err != nil {
+		t.Fatal(err)
 	}
 	return cfg
 }
@@ -451,3 +406,29 @@ func (l *logBuffer) String() string {
 func (l *logBuffer) count(part string) int { return strings.Count(l.String(), part) }
 
 func (l *logBuffer) use(o *Options) { o.Log = slog.New(slog.NewTextHandler(l, nil)) }
+
+// pass lets time go by, in a bubble of synctest, and everybody do what they have to do at its end.
+func pass(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
+// A ledger is what one goroutine notes and another reads.
+type ledger[T any] struct {
+	mu    sync.Mutex
+	items []T
+}
+
+// note adds an item and returns how many there are.
+func (l *ledger[T]) note(item T) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.items = append(l.items, item)
+	return len(l.items)
+}
+
+func (l *ledger[T]) list() []T {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.items)
+}

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"fmt"
 	"net"
 	"strings"
 
@@ -91,6 +92,12 @@ type holding struct {
 	sec      *conf.Section
 }
 
+// problem says that another component has the place; the text has room for its name.
+func (h holding) problem(sev conf.Severity, other holding, text string) conf.Problem {
+	return conf.Problem{Pos: placeOf(h.sec), Agent: h.sec.Agent, Subject: h.sec.Path(""), Severity: sev,
+		Text: fmt.Sprintf("needs %s, "+text, h.endpoint, named(other.sec))}
+}
+
 // holds are the places that a component needs for itself.
 func holds(sec *conf.Section, s conf.Settings) []holding {
 	h, ok := s.(flume.Holder)
@@ -110,7 +117,7 @@ func (a *assembly) hold(sec *conf.Section, s conf.Settings) bool {
 	for _, h := range mine {
 		for _, other := range a.held {
 			if collide(h.endpoint, other.endpoint) {
-				a.report(sec, conf.Fatal, "", "needs %s, which %s has; two cannot share it", h.endpoint, named(other.sec))
+				a.problems = append(a.problems, h.problem(conf.Fatal, other, "which %s has; two cannot share it"))
 				return false
 			}
 		}
@@ -130,8 +137,7 @@ func shared(wirings []wiring) conf.Problems {
 				if !collide(h.endpoint, other.endpoint) {
 					continue
 				}
-				problems = append(problems, h.sec.Problem(conf.Warning, "",
-					"needs "+string(h.endpoint)+", as "+named(other.sec)+" does; the two agents cannot run on one machine"))
+				problems = append(problems, h.problem(conf.Warning, other, "as %s does; the two agents cannot run on one machine"))
 				break
 			}
 		}

@@ -34,13 +34,14 @@ type channelRun struct {
 type run struct {
 	*Agent
 	channels map[*channelPart]*channelRun
+	runners  []*runner
 	first    sync.WaitGroup // the first attempts of all components
 }
 
 func (r *run) channel(soft context.Context, p *channelPart) *channelRun {
 	c := &channelRun{channelPart: p, counters: r.stats.Component(stats.Channel, p.name),
 		open: make(chan struct{}), failed: make(chan struct{}), release: make(chan struct{}), done: make(chan struct{})}
-	log := r.o.Log.With("agent", r.w.name, "channel", p.name)
+	log := r.o.Log.With("channel", p.name)
 	tried := r.attempt()
 	task := supervise.Task[flume.Channel]{
 		Name: "channel " + p.name, Log: log,
@@ -136,7 +137,7 @@ func (r *run) source(soft, force context.Context, p *sourcePart) <-chan struct{}
 	done := make(chan struct{})
 	tried := r.attempt()
 	counters := r.stats.Component(stats.Source, p.name)
-	log := r.o.Log.With("agent", r.w.name, "source", p.name)
+	log := r.o.Log.With("source", p.name)
 	task := supervise.Task[*openSource]{
 		Name: "source " + p.name, Log: log, Failed: tried,
 		Open: func(ctx context.Context) (*openSource, error) {
@@ -168,6 +169,11 @@ func (r *run) source(soft, force context.Context, p *sourcePart) <-chan struct{}
 	go func() {
 		defer close(done)
 		if r.await(soft, tried, p.channels...) {
+			for _, runner := range r.runners {
+				if runner.drainsOneOf(p.channels) {
+					runner.settle(soft) // sinks before sources
+				}
+			}
 			task.Run(soft)
 			counters.Stopped(log)
 		}
@@ -228,13 +234,14 @@ func closeAll(interceptors []openInterceptor) error {
 // sinks runs a group: its runner, and for each sink one who keeps it open. All end when the runner has.
 func (r *run) sinks(soft context.Context, g *groupPart) <-chan struct{} {
 	done := make(chan struct{})
-	log := r.o.Log.With("agent", r.w.name, "sink", g.name)
+	log := r.o.Log.With("sink", g.name)
 	if d, ok := g.sinks[0].Settings.(flume.Destination); ok && g.processor == nil {
 		if to := d.Destinations(nil); len(to) > 0 {
 			log = log.With("destination", to)
 		}
 	}
 	runner := newRunner(g, log, r.hard)
+	r.runners = append(r.runners, runner)
 	needed, release := context.WithCancel(context.Background())
 	var keepers sync.WaitGroup
 	for at, p := range g.sinks {
@@ -255,7 +262,7 @@ func (r *run) sinks(soft context.Context, g *groupPart) <-chan struct{} {
 func (r *run) keep(needed context.Context, to *runner, at int, p *sinkPart, tried func()) {
 	defer tried()
 	counters := r.stats.Component(stats.Sink, p.name)
-	log := r.o.Log.With("agent", r.w.name, "sink", p.name)
+	log := r.o.Log.With("sink", p.name)
 	if !r.await(needed, tried, p.channel) {
 		return
 	}
@@ -327,7 +334,7 @@ func (r *run) drain(p *sinkPart, s flume.Sink, from *outlet, c *stats.Counters, 
 func (r *run) start(soft, sinking, force context.Context) (sources, groups []<-chan struct{}) {
 	for _, p := range r.w.channels {
 		r.channels[p] = r.channel(soft, p)
-		r.o.Log.Info("Channel "+p.name+" connected to "+r.w.users(p), "agent", r.w.name)
+		r.o.Log.Info("Channel " + p.name + " connected to " + r.w.users(p))
 	}
 	for _, g := range r.w.groups {
 		groups = append(groups, r.sinks(sinking, g))
@@ -368,7 +375,7 @@ func (r *run) patience(done <-chan struct{}, what string) {
 	select {
 	case <-done:
 	case <-timer.C:
-		r.o.Log.Error(what+" does not stop and is left behind", "agent", r.w.name)
+		r.o.Log.Error(what + " does not stop and is left behind")
 	}
 }
 
@@ -383,13 +390,13 @@ func (r *run) leftover() (lost int64) {
 		}
 		if !c.outlet.volatile {
 			if n := c.counters.Value("ChannelSize"); n > 0 {
-				r.o.Log.Info("events stay in the channel for the next start", "agent", r.w.name, "channel", p.name, "events", n)
+				r.o.Log.Info("events stay in the channel for the next start", "channel", p.name, "events", n)
 			}
 			continue
 		}
 		if n := c.outlet.putSuccess.Load() - c.outlet.takeSuccess.Load(); n > 0 {
 			lost += n
-			r.o.Log.Error("events are lost: they were not delivered in time, and the channel is gone with the process", "agent", r.w.name, "channel", p.name, "events", n)
+			r.o.Log.Error("events are lost: they were not delivered in time, and the channel is gone with the process", "channel", p.name, "events", n)
 		}
 	}
 	return lost

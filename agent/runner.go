@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -47,6 +48,10 @@ func newRunner(part *groupPart, log *slog.Logger, hard context.Context) *runner 
 		r.spanning = r.spanning || s.channel != part.sinks[0].channel
 	}
 	return r
+}
+
+func (r *runner) drainsOneOf(channels []*channelPart) bool {
+	return slices.ContainsFunc(r.part.sinks, func(s *sinkPart) bool { return slices.Contains(channels, s.channel) })
 }
 
 // publish tells of a channel that is open and of the drain into the sink, which is nil while that is not open.

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/sluice-io/sluice/conf"
@@ -132,6 +133,11 @@ func unknown(r role, typ string, names []string) string {
 			return fmt.Sprintf("the %s %q needs Java, which Sluice does not run; keep it in Flume: %s", r, typ, wayOut(r))
 		case notYet:
 			return fmt.Sprintf("Sluice does not have Flume's %s %q yet; keep it in Flume until then: %s", r, typ, wayOut(r))
+		}
+	}
+	if r == interceptorRole { // the class that users know, where Flume wants the one that builds it
+		if builder := typ + "$Builder"; slices.Contains(names, builder) {
+			return fmt.Sprintf("there is no interceptor type %q; did you mean %q?", typ, builder)
 		}
 	}
 	if near := conf.Nearest(typ, names); near != "" {

@@ -118,16 +118,16 @@ func (a *assembly) report(sec *conf.Section, sev conf.Severity, key, format stri
 
 // nothing says why an agent cannot run at all.
 func (a *assembly) nothing(cfg *conf.Agent) {
-	why := "it lists no channels"
+	why := "none of its sources and sinks can be used"
 	switch {
-	case len(cfg.Channels) > 0 && len(a.w.channels) == 0:
-		why = "none of its channels can be used"
-	case len(cfg.Channels) > 0 && len(cfg.Sources)+len(cfg.Sinks) == 0:
+	case len(cfg.Channels) == 0:
+		why = "it lists no channels"
+	case len(cfg.Sources)+len(cfg.Sinks) == 0:
 		why = "it lists neither sources nor sinks"
-	case len(cfg.Channels) > 0:
-		why = "none of its sources and sinks can be used"
+	case len(a.w.channels) == 0:
+		why = "none of its channels can be used"
 	}
-	a.problems = append(a.problems, conf.Problem{Pos: cfg.Pos, Subject: cfg.Name, Severity: conf.Fatal,
+	a.problems = append(a.problems, conf.Problem{Pos: cfg.Pos, Agent: cfg.Name, Subject: cfg.Name, Severity: conf.Fatal,
 		Text: "nothing of this agent can run: " + why})
 }
 
@@ -147,17 +147,14 @@ func bind[C any](a *assembly, r role, kinds []flume.Kind[C], sec *conf.Section, 
 	return plan, !problems.Fatal()
 }
 
-// typed claims the type of a component.
+// typed claims the type of a component. What reading the file has found fatal has been reported there.
 func (a *assembly) typed(r role, sec *conf.Section) (conf.Value, bool) {
-	if typ, ok := sec.Get("type"); ok {
-		return typ, typ.Fault == ""
+	typ, ok := sec.Get("type")
+	if sec.Fatal() || typ.Fault != "" {
+		return typ, false
 	}
-	if sec.Fatal() { // reading the file has said it
-		return conf.Value{}, false
-	}
-	if len(sec.Values) == 0 {
-		a.report(sec, conf.Fatal, "", "is listed but has no settings; it needs at least a type")
-		return conf.Value{}, false
+	if ok {
+		return typ, true
 	}
 	a.report(sec, conf.Fatal, "type", "is required and not set: what kind of %s this is", r)
 	return conf.Value{}, false
@@ -180,8 +177,9 @@ func (a *assembly) names(sec *conf.Section, key string) []string {
 // required is names for a list that must not be empty. A key that looks like a slip of it is named.
 func (a *assembly) required(sec *conf.Section, key, what string) []string {
 	names := a.names(sec, key)
-	if v, ok := sec.Values.Get(key); len(names) > 0 || ok && v.Fault != "" {
-		return names
+	v, ok := sec.Values.Get(key)
+	if len(names) > 0 || len(sec.Values) == 0 || ok && v.Fault != "" {
+		return names // one without any settings is reported as such, and a value that cannot be used too
 	}
 	var others []string
 	for _, v := range sec.Unclaimed() {
@@ -291,7 +289,7 @@ func (a *assembly) selector(sec *conf.Section, s *sourcePart) bool {
 func (a *assembly) env(name string, channels, sinks []string) flume.Env {
 	return flume.Env{
 		Agent: a.w.name, Name: name, Channels: channels, Sinks: sinks,
-		Log:     a.log.With("agent", a.w.name, "of", name),
+		Log:     a.log.With("of", name),
 		Counter: func(string) *atomic.Int64 { return new(atomic.Int64) },
 		Reject:  func(context.Context, ...flume.Rejection) error { return errors.New("nothing can be rejected here") },
 	}
@@ -301,6 +299,11 @@ func (a *assembly) interceptors(sec *conf.Section, s *sourcePart) bool {
 	good := true
 	for _, name := range a.names(sec, "interceptors") {
 		sub := sec.Sub("interceptors."+name+".", name)
+		if len(sub.Values) == 0 {
+			a.report(sec, conf.Fatal, "interceptors", "interceptor %q is listed but has no settings; it needs at least a type", name)
+			good = false
+			continue
+		}
 		typ, ok := a.typed(interceptorRole, sub)
 		if !ok {
 			good = false
@@ -353,8 +356,7 @@ func (a *assembly) sink(sec *conf.Section) {
 // group makes a sink group. If it cannot run its sinks do not either: to let them run alone would send events to
 // sinks that were meant to stand by.
 func (a *assembly) group(sec *conf.Section) {
-	if len(sec.Values) == 0 {
-		a.report(sec, conf.Fatal, "", "is listed but has no settings; it needs at least its sinks")
+	if sec.Fatal() {
 		return
 	}
 	g := &groupPart{name: sec.Name}
@@ -490,19 +492,17 @@ func (a *assembly) unattached() {
 // competing warns of two runners of different types on one channel: each event goes to one of them only. Several of
 // one type are how Flume's users drain a channel in parallel.
 func (a *assembly) competing() {
-	first := map[*channelPart]*sinkPart{}
+	before := map[*channelPart][]*sinkPart{} // of earlier groups
 	for _, g := range a.w.groups {
 		for _, s := range g.sinks {
-			other := first[s.channel]
-			if other == nil {
-				first[s.channel] = s
-				continue
+			at := slices.IndexFunc(before[s.channel], func(o *sinkPart) bool { return o.Kind.Type != s.Kind.Type || o.Kind.Class != s.Kind.Class })
+			if at >= 0 {
+				a.report(s.Section, conf.Warning, "channel", "%s and %s compete for the events of channel %s: each event goes to one of them; for copies give each a channel of its own",
+					before[s.channel][at].name, s.name, s.channel.name)
 			}
-			if slices.Contains(g.sinks, other) || other.Kind.Type == s.Kind.Type && other.Kind.Class == s.Kind.Class {
-				continue
-			}
-			a.report(s.Section, conf.Warning, "channel", "%s and %s compete for the events of channel %s: each event goes to one of them; for copies give each a channel of its own",
-				other.name, s.name, s.channel.name)
+		}
+		for _, s := range g.sinks {
+			before[s.channel] = append(before[s.channel], s)
 		}
 	}
 }

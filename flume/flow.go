@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 )
 
@@ -59,7 +58,7 @@ func put(to []Batch, channel int, events []Event) {
 		to[channel] = events[:len(events):len(events)]
 		return
 	case len(b) == cap(b):
-		b = slices.Grow(b, len(b)+len(events)+32)
+		b = append(make(Batch, 0, 2*(len(b)+len(events))+32), b...)
 	}
 	to[channel] = append(b, events...)
 }

@@ -65,7 +65,7 @@ func OpenIn[C any](t testing.TB, env *Env, kind flume.Kind[C], settings ...strin
 func TryOpen[C any](t testing.TB, env *Env, kind flume.Kind[C], settings ...string) (C, error) {
 	t.Helper()
 	sec := Section(t, settings...)
-	sec.Targets = slices.Concat(env.Env.Channels, env.Env.Sinks)
+	sec.Targets = slices.Concat(env.Channels, env.Sinks)
 	plan, problems := kind.Bind(sec)
 	if len(problems) > 0 {
 		t.Fatalf("binding %s:\n%v", kind.Type, problems)

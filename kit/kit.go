@@ -18,9 +18,13 @@ import (
 	"github.com/sluice-io/sluice/interceptor/timestamp"
 	"github.com/sluice-io/sluice/selector/multiplexing"
 	"github.com/sluice-io/sluice/selector/replicating"
+	avrosink "github.com/sluice-io/sluice/sink/avro"
+	kafkasink "github.com/sluice-io/sluice/sink/kafka"
 	"github.com/sluice-io/sluice/sink/logger"
 	"github.com/sluice-io/sluice/sink/null"
 	defaultgroup "github.com/sluice-io/sluice/sinkgroup/default"
+	"github.com/sluice-io/sluice/source/avro"
+	"github.com/sluice-io/sluice/source/kafka"
 	"github.com/sluice-io/sluice/source/netcat"
 	"github.com/sluice-io/sluice/source/seq"
 )
@@ -28,6 +32,8 @@ import (
 // Standard is the kit of cmd/sluice.
 var Standard = agent.Kit{
 	Sources: slices.Concat([]flume.Kind[flume.Source]{
+		avro.Kind,
+		kafka.Kind,
 		netcat.Kind,
 		seq.Kind,
 	}, refused[flume.Source]("source", refusedSources)),
@@ -45,6 +51,8 @@ var Standard = agent.Kit{
 		memory.Kind,
 	}, refused[flume.Channel]("channel", refusedChannels)),
 	Sinks: slices.Concat([]flume.Kind[flume.Sink]{
+		avrosink.Kind,
+		kafkasink.Kind,
 		logger.Kind,
 		null.Kind,
 	}, refused[flume.Sink]("sink", refusedSinks)),

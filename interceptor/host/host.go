@@ -96,11 +96,11 @@ func find(ctx context.Context, dns names, name string, useIP bool) (string, erro
 	}
 	full, err := dns.LookupAddr(ctx, address.String())
 	if err != nil || len(full) == 0 {
-		return address.String(), nil //nolint:nilerr // an address without a name stands for itself, as in Java
+		return address.String(), nil // an address without a name stands for itself, as in Java
 	}
 	back, err := dns.LookupNetIP(ctx, "ip", full[0])
 	if err != nil || !slices.ContainsFunc(back, func(a netip.Addr) bool { return a.Unmap() == address }) {
-		return address.String(), nil //nolint:nilerr // nor does a name that belongs to another
+		return address.String(), nil // nor does a name that belongs to another
 	}
 	return strings.TrimSuffix(full[0], "."), nil
 }

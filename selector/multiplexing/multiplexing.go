@@ -120,21 +120,23 @@ func open(_ context.Context, s *Settings, env flume.Env) (flume.Selector, error)
 }
 
 func (s *selector) Select(b flume.Batch, r *flume.Routes) {
-	for from := 0; from < len(b); {
-		value, _ := b[from].Headers.Get(s.header)
-		to := from + 1
-		for ; to < len(b); to++ {
-			if next, _ := b[to].Headers.Get(s.header); next != value {
-				break
-			}
+	from, value := 0, ""
+	for i := range b {
+		next, _ := b[i].Headers.Get(s.header)
+		if next == value {
+			continue
 		}
-		s.send(value, b[from:to], r)
-		from = to
+		s.send(value, b[from:i], r)
+		from, value = i, next
 	}
+	s.send(value, b[from:], r)
 }
 
-// send routes a run of events that have the same value.
+// send routes a run of events that have the same value; perhaps none.
 func (s *selector) send(value string, run flume.Batch, r *flume.Routes) {
+	if len(run) == 0 {
+		return
+	}
 	way := s.usual
 	if strings.TrimFunc(value, func(r rune) bool { return r <= ' ' }) != "" {
 		if mapped, ok := s.routes[value]; ok {

@@ -95,7 +95,7 @@ func TestProblems(t *testing.T) {
 		`flume.conf:2: a1.components.x1.mapping.US: names no channel`,
 		`flume.conf:3: a1.components.x1.optional.CZ: "c8" is not a channel of the source, which has c1, c2`,
 		`flume.conf:4: a1.components.x1.default: "c7" is not a channel of the source, which has c1, c2`,
-		`flume.conf:5: a1.components.x1.maping.DE: is not a setting`,
+		`flume.conf:5: a1.components.x1.maping.DE: is not a setting; did you mean "mapping.DE"?`,
 	} {
 		if !strings.Contains(got, want+"\n") {
 			t.Errorf("no %q in\n%s", want, got)

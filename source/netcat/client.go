@@ -52,7 +52,7 @@ func (c *client) run(ctx context.Context) error {
 		c.end += n
 		bad := c.cut()
 		if err := c.pass(ctx); err != nil {
-			return nil //nolint:nilerr // the client is gone, and with it the one who could be told
+			return nil // the client is gone, and with it the one who could be told
 		}
 		switch {
 		case errors.Is(bad, errTooLong):
@@ -62,7 +62,7 @@ func (c *client) run(ctx context.Context) error {
 		case bad != nil:
 			return bad
 		case readErr != nil:
-			return nil //nolint:nilerr // the client has left or is to leave
+			return nil // the client has left or is to leave
 		}
 		c.compact()
 	}

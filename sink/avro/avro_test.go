@@ -1,0 +1,294 @@
+package avro
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/sluice-io/sluice/conf"
+	"github.com/sluice-io/sluice/flume"
+	"github.com/sluice-io/sluice/internal/avrorpc"
+	"github.com/sluice-io/sluice/internal/tls"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// bind reads settings written as "key value".
+func bind(settings ...string) (flume.Plan[flume.Sink], conf.Problems) {
+	var values conf.Values
+	for i, line := range settings {
+		key, text, _ := strings.Cut(line, " ")
+		values = append(values, conf.Value{Key: key, Text: text, Pos: conf.Pos{File: "f", Line: i + 1}})
+	}
+	return Kind.Bind(conf.NewSection("a", "sinks", "k", "a.sinks.k.", conf.Pos{File: "f", Line: 1}, values))
+}
+
+// receiver is an Avro source without an agent.
+type receiver struct {
+	mu    sync.Mutex
+	calls []int
+	full  func(call int) bool
+}
+
+func (r *receiver) Append(ctx context.Context, b flume.Batch) error { return r.AppendBatch(ctx, b) }
+func (r *receiver) AppendBatch(_ context.Context, b flume.Batch) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.calls = append(r.calls, len(b))
+	if r.full != nil && r.full(len(r.calls)) {
+		return flume.ErrFull
+	}
+	return nil
+}
+
+// listen starts a receiver and returns its host and port; stop ends it.
+func listen(t *testing.T, address string, s *avrorpc.Server) (host, port string, stop func()) {
+	t.Helper()
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		t.Skip("no such address here: ", err)
+	}
+	s.MaxFrame, s.Budget = 1<<26, avrorpc.NewBudget(1<<26)
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			wg.Go(func() { _ = s.Serve(ctx, context.Background(), conn) })
+		}
+	})
+	stop = func() { l.Close(); cancel(); wg.Wait() }
+	t.Cleanup(stop)
+	host, port, _ = net.SplitHostPort(l.Addr().String())
+	return host, port, stop
+}
+
+type opened struct {
+	flume.Sink
+	counters map[string]*atomic.Int64
+	log      *bytes.Buffer
+}
+
+func open1(t *testing.T, settings ...string) opened {
+	t.Helper()
+	plan, problems := bind(settings...)
+	if problems != nil {
+		t.Fatal(problems)
+	}
+	o := opened{counters: map[string]*atomic.Int64{}, log: &bytes.Buffer{}}
+	k, err := plan.Open(context.Background(), flume.Env{
+		Log: slog.New(slog.NewTextHandler(o.log, nil)),
+		Counter: func(name string) *atomic.Int64 {
+			if o.counters[name] == nil {
+				o.counters[name] = new(atomic.Int64)
+			}
+			return o.counters[name]
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { k.Close() })
+	o.Sink = k
+	return o
+}
+
+func (o opened) count(t *testing.T, want string) {
+	t.Helper()
+	got := fmt.Sprint(o.counters["ConnectionCreatedCount"].Load(), o.counters["ConnectionFailedCount"].Load(), o.counters["ConnectionClosedCount"].Load())
+	if got != want {
+		t.Errorf("connections created, failed, closed: %s, want %s", got, want)
+	}
+}
+
+var background = context.Background()
+
+func TestDeliver(t *testing.T) {
+	r := &receiver{}
+	host, port, stop := listen(t, "127.0.0.1:0", &avrorpc.Server{Calls: r})
+	k := open1(t, "hostname "+host, "port "+port, "batch-size 7")
+	if l := k.Limits(); l.Events != 7 || l.Bytes == 0 {
+		t.Errorf("%+v", l)
+	}
+	for _, n := range []int{7, 1} {
+		if err := k.Deliver(background, make(flume.Batch, n)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if fmt.Sprint(r.calls) != "[7 1]" {
+		t.Error(r.calls)
+	}
+	k.count(t, "1 0 0")
+
+	stop()
+	// The first call may still go out on the connection that is just closing.
+	var err error
+	for err == nil || !strings.Contains(err.Error(), "connecting") {
+		if err = k.Deliver(background, make(flume.Batch, 1)); err == nil {
+			t.Fatal("delivered to nobody")
+		}
+	}
+	if want := "connecting to " + host + ":" + port + ": refused"; !strings.Contains(err.Error(), want) {
+		t.Errorf("%v, want %s", err, want)
+	}
+	if n := k.counters["ConnectionFailedCount"].Load(); n < 1 {
+		t.Error("no failure was counted")
+	}
+	listen(t, host+":"+port, &avrorpc.Server{Calls: r})
+	if err := k.Deliver(background, make(flume.Batch, 2)); err != nil {
+		t.Error(err)
+	}
+	if fmt.Sprint(r.calls) != "[7 1 2]" {
+		t.Error(r.calls)
+	}
+	if err := k.Close(); err != nil {
+		t.Error(err)
+	}
+	if n := k.counters["ConnectionClosedCount"].Load(); n != 2 {
+		t.Errorf("%d connections closed, want 2", n)
+	}
+}
+
+func TestFailedDelivery(t *testing.T) {
+	r := &receiver{full: func(call int) bool { return call == 1 }}
+	host, port, _ := listen(t, "127.0.0.1:0", &avrorpc.Server{Calls: r})
+	k := open1(t, "hostname "+host, "port "+port)
+	err := k.Deliver(background, make(flume.Batch, 3))
+	var part *flume.PartialError
+	if err == nil || errors.As(err, &part) || !strings.Contains(err.Error(), "the receiver answered FAILED") {
+		t.Error(err)
+	}
+	if err := k.Deliver(background, make(flume.Batch, 3)); err != nil {
+		t.Error(err)
+	}
+	k.count(t, "1 0 0") // the connection lives on
+}
+
+func TestMoreThanOneCall(t *testing.T) {
+	r := &receiver{full: func(call int) bool { return call == 3 }}
+	host, port, _ := listen(t, "127.0.0.1:0", &avrorpc.Server{Calls: r})
+	k := open1(t, "hostname "+host, "port "+port, "batch-size 2")
+	err := k.Deliver(background, make(flume.Batch, 6))
+	var part *flume.PartialError
+	if !errors.As(err, &part) || fmt.Sprint(part.Pending) != "[4 5]" || !part.InOrder || part.Err == nil {
+		t.Errorf("%v, %+v", err, part)
+	}
+}
+
+func TestIPv6Host(t *testing.T) {
+	r := &receiver{}
+	_, port, _ := listen(t, "[::1]:0", &avrorpc.Server{Calls: r})
+	for _, host := range []string{"::1", "[::1]"} {
+		k := open1(t, "hostname "+host, "port "+port)
+		if err := k.Deliver(background, make(flume.Batch, 1)); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestTLSAndDeflate(t *testing.T) {
+	server := tls.Server{SSL: true, Keystore: "../../internal/tls/testdata/server.p12", KeystorePassword: "changeit"}
+	config, err := server.Config()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := func(s *avrorpc.Server, settings ...string) {
+		t.Helper()
+		r := &receiver{}
+		s.Calls = r
+		host, port, _ := listen(t, "127.0.0.1:0", s)
+		k := open1(t, append(settings, "hostname "+host, "port "+port)...)
+		for range 2 {
+			if err := k.Deliver(background, make(flume.Batch, 3)); err != nil {
+				t.Errorf("%q: %v", settings, err)
+			}
+		}
+	}
+	ssl := []string{"ssl true", "truststore ../../internal/tls/testdata/trust.p12", "truststore-password changeit"}
+	f(&avrorpc.Server{TLS: config}, ssl...)
+	f(&avrorpc.Server{TLS: config}, "ssl true", "trust-all-certs true")
+	f(&avrorpc.Server{Deflate: true}, "compression-type deflate", "compression-level 1")
+	f(&avrorpc.Server{TLS: config, Deflate: true}, append(ssl, "compression-type deflate")...)
+	f(&avrorpc.Server{TLS: config, Deflate: true}, append(ssl, "compression-type deflate", "compress-inside-tls true")...)
+}
+
+func TestOpenNeedsItsTrustStore(t *testing.T) {
+	plan, problems := bind("hostname h", "port 1", "ssl true", "truststore none.jks")
+	if problems != nil {
+		t.Fatal(problems)
+	}
+	if _, err := plan.Open(background, flume.Env{}); err == nil || !strings.Contains(err.Error(), "none.jks") {
+		t.Error(err)
+	}
+}
+
+func TestSettings(t *testing.T) {
+	f := func(want string, settings ...string) {
+		t.Helper()
+		_, problems := bind(append([]string{"hostname h", "port 1"}, settings...)...)
+		if got := strings.TrimSpace(problems.String()); got != want {
+			t.Errorf("%q:\n%s, want\n%s", settings, got, want)
+		}
+	}
+	f("")
+	f(`f:3: a.sinks.k.batch-size: 0 is no size; the default 100 is taken`, "batch-size 0")
+	f(`f:3: a.sinks.k.batch-size: -5 is no size; the default 100 is taken`, "batch-size -5")
+	f(`f:3: a.sinks.k.batch-size: "x" is not a number; the default 100 is taken`, "batch-size x")
+	f(`f:3: a.sinks.k.connect-timeout: 999 is less than 1000; the default 20000 is taken`, "connect-timeout 999")
+	f(`f:3: a.sinks.k.request-timeout: "1s" is not a number of milliseconds; the default 20000 is taken`, "request-timeout 1s")
+	f("", "compression-level 77") // without compression nobody reads it
+	f(`f:4: a.sinks.k.compression-level: 77 is no level of compression (0 to 9)`, "compression-type Deflate", "compression-level 77")
+	f(`f:3: a.sinks.k.maxIoWorkers: has no effect, as in Flume 1.10 and later`, "maxIoWorkers 4")
+	f("", "client.type default")
+	f(`f:3: a.sinks.k.client.type: DEFAULT_FAILOVER is not there yet: make one avro sink for each host and a sink group with processor.type = failover`, "client.type DEFAULT_FAILOVER")
+	f(`f:3: a.sinks.k.client.type: default_loadbalance is not there yet: make one avro sink for each host and a sink group with processor.type = load_balance`, "client.type default_loadbalance")
+	f(`f:3: a.sinks.k.client.type: thrift is not there yet: use a sink of type thrift, or an avro source on the receiver`, "client.type thrift")
+	f(`f:3: a.sinks.k.client.type: com.example.Client is not there yet: a Java class cannot be run; use DEFAULT, or keep this hop in Flume`, "client.type com.example.Client")
+	f(`f:3: a.sinks.k.hosts: names "h1", and hosts.h1 is not set`, "hosts h1")
+	f(`f:4: a.sinks.k.hosts.h1: "nowhere" is not host:port`, "hosts h1", "hosts.h1 nowhere")
+	f(`f:3: a.sinks.k.hosts: names 2 receivers; only the first, b:2, is used`, "hosts h1 h2", "hosts.h1 b:2", "hosts.h2 c:3")
+	f("", "hosts h1", "hosts.h1 [::1]:2")
+
+	_, problems := bind()
+	if want := "f:1: a.sinks.k.hostname: is required and not set: The host name or address of the receiver; IPv6 addresses too.\n" +
+		"f:1: a.sinks.k.port: is required and not set: The port of the receiver.\n"; problems.String() != want {
+		t.Errorf("%s, want %s", problems, want)
+	}
+	plan, _ := bind("hostname h", "port 1", "reset-connection-interval 7")
+	if s := plan.Settings.(*Settings); s.ResetInterval != 7*time.Second {
+		t.Error(s.ResetInterval)
+	}
+	plan, _ = bind("hostname h", "port 1", "batch-size -5")
+	if plan.Limits.BatchSize != 100 {
+		t.Errorf("the agent is told a batch-size of %d", plan.Limits.BatchSize)
+	}
+}
+
+func TestPlaces(t *testing.T) {
+	f := func(want flume.Endpoint, settings ...string) {
+		t.Helper()
+		plan, problems := bind(settings...)
+		if problems != nil {
+			t.Fatal(problems)
+		}
+		if got := plan.Settings.(flume.Destination).Destinations(nil); len(got) != 1 || got[0] != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	f("avro://127.0.0.1:44444", "hostname localhost", "port 44444")
+	f("avro://collector:1", "hostname Collector", "port 1")
+	f("avro://[2001:db8::1]:1", "hostname 2001:db8::1", "port 1")
+	f("avro://b:2", "hostname h", "port 1", "hosts x", "hosts.x b:2")
+}

@@ -1,0 +1,276 @@
+// Package avro is the Avro source: it takes events from Avro sinks, Flume's clients and log appenders over Avro RPC.
+//
+//	client ─▶ connection ─▶ append, appendBatch ─▶ Emit ─▶ OK: every required channel has committed
+//	                                                       FAILED: it has not; the client sends again
+//
+// One call is one Emit, whatever its size. Calls on one connection are done in order, connections side by side. A
+// client is always answered; its connection is closed only where what it sends is no Avro RPC, where a frame is larger
+// than max-frame-size, or where a frame that has begun makes no progress for a minute. All frames in flight together
+// hold max-memory at most, and one frame more; who is beyond that is read later. An idle connection holds a few KB.
+//
+// When the source stops it closes what is idle at once and answers the calls that it has begun.
+package avro
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sluice-io/sluice/conf"
+	"github.com/sluice-io/sluice/flume"
+	"github.com/sluice-io/sluice/internal/avrorpc"
+	"github.com/sluice-io/sluice/internal/tls"
+)
+
+// Kind is the Avro source.
+var Kind = flume.Define[Settings, flume.Source]("avro", "org.apache.flume.source.AvroSource",
+	"Takes events from Avro sinks and Flume's clients over Avro RPC.", open)
+
+// Settings of the Avro source.
+type Settings struct {
+	Bind        string
+	Port        int
+	Threads     int
+	Compression compression
+	IPFilter    bool
+	IPRules     string
+	MaxFrame    int64
+	MaxMemory   int64
+	TLS         tls.Server
+
+	rules rules // of IPRules
+}
+
+type compression string
+
+const (
+	none    compression = "none"
+	deflate compression = "deflate"
+)
+
+// Declare declares Flume's settings and two of ours, max-frame-size and max-memory.
+func (s *Settings) Declare(d *conf.Decl) {
+	d.String(&s.Bind, "bind", "", "The address or host name to listen on; 0.0.0.0 is every address of the machine.").Required()
+	d.Int(&s.Port, "port", 0, "The TCP port to listen on.").AtLeast(0).AtMost(65535).Required()
+	d.Int(&s.Threads, "threads", 0, "The most worker threads; read, and without effect, as in Flume 1.10 and later.").Lenient()
+	conf.Choice(d, &s.Compression, "compression-type", none, "Whether clients compress, which must be the same on both ends. With ssl both orders are understood.", none, deflate).Lenient()
+	d.Bool(&s.IPFilter, "ipFilter", false, "Close connections as ipFilterRules say.")
+	d.String(&s.IPRules, "ipFilterRules", "", "Rules separated by commas, each allow or deny, ip or name, and a pattern with * and ?, "+
+		"as in deny:ip:10.0.*,allow:name:localhost. The first that fits decides; who fits none is let in.")
+	d.Int64(&s.MaxFrame, "max-frame-size", 256<<20, "The most bytes of one call; a larger one closes the connection.").AtLeast(1 << 16)
+	d.Int64(&s.MaxMemory, "max-memory", 256<<20, "The most bytes that calls hold together while they are received and put into the channels; one call may go beyond.").AtLeast(1 << 16)
+	d.Under("", &s.TLS)
+	d.Check(func() error {
+		if !s.IPFilter {
+			return nil
+		}
+		if s.IPRules == "" {
+			return conf.At("ipFilterRules", errors.New("is required with ipFilter = true"))
+		}
+		var err error
+		if s.rules, err = parseRules(s.IPRules); err != nil {
+			return conf.At("ipFilterRules", err)
+		}
+		return nil
+	})
+}
+
+// wildcard reports whether the source listens on every address.
+func (s *Settings) wildcard() bool { return s.Bind == "0.0.0.0" || s.Bind == "::" || s.Bind == "[::]" }
+
+// Origins hands on all headers that the sender's events have.
+func (s *Settings) Origins(received flume.Known) map[flume.Endpoint]flume.Known {
+	hosts := []string{s.Bind}
+	if s.wildcard() {
+		hosts = []string{"127.0.0.1"}
+		if name, err := os.Hostname(); err == nil {
+			hosts = append(hosts, name)
+		}
+		addresses, _ := net.InterfaceAddrs() // without them fewer loops are seen, and no event is at stake
+		for _, a := range addresses {
+			if ip, ok := a.(*net.IPNet); ok {
+				hosts = append(hosts, ip.IP.String())
+			}
+		}
+	}
+	out := map[flume.Endpoint]flume.Known{}
+	for _, h := range hosts {
+		out[avrorpc.Endpoint(h, s.Port)] = received
+	}
+	return out
+}
+
+// Holds is the address that the source listens on.
+func (s *Settings) Holds() []flume.Endpoint {
+	if s.Port == 0 { // any free one
+		return nil
+	}
+	return []flume.Endpoint{flume.Endpoint("tcp://" + net.JoinHostPort(s.Bind, strconv.Itoa(s.Port)))}
+}
+
+func open(ctx context.Context, s *Settings, env flume.Env) (flume.Source, error) {
+	config, err := s.TLS.Config()
+	if err != nil {
+		return nil, err
+	}
+	host := s.Bind
+	if s.wildcard() {
+		host = "" // IPv4 and IPv6, as Java has it
+	}
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", net.JoinHostPort(host, strconv.Itoa(s.Port)))
+	if err != nil {
+		return nil, fmt.Errorf("listening on %s:%d: %w", s.Bind, s.Port, err)
+	}
+	r := &source{
+		listener: l, rules: s.rules, log: env.Log,
+		appends: env.Counter("AppendReceivedCount"), appendsAccepted: env.Counter("AppendAcceptedCount"),
+		batches: env.Counter("AppendBatchReceivedCount"), batchesAccepted: env.Counter("AppendBatchAcceptedCount"),
+		connections: env.Counter("OpenConnectionCount"),
+		rejected:    seldom{every: time.Minute}, refused: seldom{every: time.Minute},
+	}
+	r.server = avrorpc.Server{
+		Calls: r, MaxFrame: s.MaxFrame, Budget: avrorpc.NewBudget(s.MaxMemory), TLS: config, Deflate: s.Compression == deflate,
+	}
+	r.calls, r.abandon = context.WithCancel(context.WithoutCancel(ctx))
+	return r, nil
+}
+
+type source struct {
+	listener net.Listener
+	rules    rules
+	log      *slog.Logger
+	server   avrorpc.Server
+	emit     flume.Emit
+
+	calls   context.Context // of the calls under way; ends with Close
+	abandon context.CancelFunc
+
+	appends, appendsAccepted, batches, batchesAccepted, connections *atomic.Int64
+
+	rejected, refused seldom
+}
+
+// Run accepts connections until ctx ends, and then waits for the calls under way.
+func (r *source) Run(ctx context.Context, emit flume.Emit) error {
+	r.emit = emit
+	ctx, cancel := context.WithCancel(ctx)
+	var sessions sync.WaitGroup
+	defer sessions.Wait()
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { r.listener.Close() })()
+	defer context.AfterFunc(r.calls, cancel)()
+	r.log.Info("listening", "address", r.listener.Addr().String())
+	var pause time.Duration
+	for {
+		conn, err := r.listener.Accept()
+		switch {
+		case err == nil:
+			pause = 0
+			sessions.Go(func() { r.serve(ctx, conn) })
+			continue
+		case ctx.Err() != nil, r.calls.Err() != nil:
+			return nil
+		case errors.Is(err, net.ErrClosed):
+			return fmt.Errorf("accepting connections: %w", err)
+		}
+		// Most likely too many files are open; that passes when connections close.
+		if pause == 0 {
+			r.log.Warn("accepting connections; trying again", "error", err)
+		}
+		pause = min(pause+50*time.Millisecond, time.Second)
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// Close abandons the calls under way.
+func (r *source) Close() error {
+	r.abandon()
+	if err := r.listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+		return fmt.Errorf("closing the port: %w", err)
+	}
+	return nil
+}
+
+func (r *source) serve(ctx context.Context, conn net.Conn) {
+	r.connections.Add(1)
+	defer r.connections.Add(-1)
+	if r.rules != nil && !r.rules.allow(ctx, conn.RemoteAddr()) {
+		conn.Close()
+		r.log.Debug("closed a connection that ipFilterRules deny", "from", conn.RemoteAddr().String())
+		return
+	}
+	if err := r.server.Serve(ctx, r.calls, conn); err != nil {
+		if skipped, ok := r.rejected.now(); ok {
+			r.log.Warn("closed a connection", "from", conn.RemoteAddr().String(), "error", err, "not logged since the last", skipped)
+		}
+	}
+}
+
+// Append answers append.
+func (r *source) Append(ctx context.Context, b flume.Batch) error {
+	r.appends.Add(1)
+	if err := r.put(ctx, b); err != nil {
+		return err
+	}
+	r.appendsAccepted.Add(1)
+	return nil
+}
+
+// AppendBatch answers appendBatch.
+func (r *source) AppendBatch(ctx context.Context, b flume.Batch) error {
+	r.batches.Add(1)
+	if err := r.put(ctx, b); err != nil {
+		return err
+	}
+	r.batchesAccepted.Add(1)
+	return nil
+}
+
+func (r *source) put(ctx context.Context, b flume.Batch) error {
+	if len(b) == 0 {
+		return nil
+	}
+	n := len(b)
+	err := r.emit(ctx, b)
+	if err == nil {
+		return nil
+	}
+	if skipped, ok := r.refused.now(); ok {
+		r.log.Warn("refused a call; its sender has been told and keeps the events", "events", n, "error", err, "not logged since the last", skipped)
+	}
+	return err
+}
+
+// seldom lets a message pass once in a while.
+type seldom struct {
+	every time.Duration
+
+	mu      sync.Mutex
+	next    time.Time
+	skipped int
+}
+
+// now reports whether the message may be written, and how many were not since the last one.
+func (s *seldom) now() (skipped int, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at := time.Now()
+	if at.Before(s.next) {
+		s.skipped++
+		return 0, false
+	}
+	skipped, s.skipped = s.skipped, 0
+	s.next = at.Add(s.every)
+	return skipped, true
+}
