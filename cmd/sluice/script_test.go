@@ -46,6 +46,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Values[key{}] = &background{}
 			env.Setenv("HOME", env.WorkDir)
+			env.Setenv("GORACE", "atexit_sleep_ms=10") // else every program of a race test ends a second late
 			for i := range 3 {
 				port, err := freePort()
 				if err != nil {
@@ -92,7 +93,7 @@ func start(ts *testscript.TestScript, _ bool, args []string) {
 	b.cmd = exec.Command(binary, args...)
 	b.cmd.Dir, b.cmd.Stdout, b.cmd.Stderr = ts.MkAbs("."), log, log
 	b.cmd.Env = os.Environ()
-	for _, name := range []string{"HOME", "PORT1", "PORT2", "PORT3"} {
+	for _, name := range []string{"HOME", "GORACE", "PORT1", "PORT2", "PORT3"} {
 		b.cmd.Env = append(b.cmd.Env, name+"="+ts.Getenv(name))
 	}
 	ts.Check(b.cmd.Start())

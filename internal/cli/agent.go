@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -86,6 +87,7 @@ type run struct {
 	data        string
 	stopTimeout time.Duration
 	strict      bool
+	wait        time.Duration // look for a missing file again after it; 0: a missing file is fatal
 }
 
 func (p *program) plan(o *options, l *launch) (*run, error) {
@@ -120,14 +122,22 @@ func (p *program) plan(o *options, l *launch) (*run, error) {
 	if r.data == "" {
 		r.data = filepath.Join(l.properties["user.home"], ".flume")
 	}
-	if text := o.get("stop-timeout"); text != "" {
-		n, err := strconv.ParseUint(text, 10, 31)
-		if err != nil {
-			return nil, fmt.Errorf("option --stop-timeout: %q is not a number of seconds", text)
+	var poll time.Duration
+	for id, d := range map[string]*time.Duration{"stop-timeout": &r.stopTimeout, "poll-interval": &poll} {
+		if text := o.get(id); text != "" {
+			n, err := strconv.ParseUint(text, 10, 31)
+			if err != nil {
+				return nil, fmt.Errorf("option --%s: %q is not a number of seconds", id, text)
+			}
+			*d = max(time.Duration(n)*time.Second, time.Millisecond)
 		}
-		r.stopTimeout = max(time.Duration(n)*time.Second, time.Millisecond)
 	}
-	if o.has("poll-interval") && !o.has("no-reload-conf") {
+	if _, service := l.properties["flume.called.from.service"]; service {
+		r.wait = 30 * time.Second
+		if poll >= time.Second {
+			r.wait = poll
+		}
+	} else if o.has("poll-interval") && !o.has("no-reload-conf") {
 		l.warn("-i %s is not used: changed files are not read again in this version; restart the agent instead", o.get("poll-interval"))
 	}
 	if dir := o.get("backup-directory"); dir != "" {
@@ -141,6 +151,13 @@ func (p *program) runAgent(r *run, l *launch, log *slog.Logger, began time.Time)
 		log.Warn(w)
 	}
 	cfg, problems, err := p.read(r.files, r.name, l)
+	for said := false; errors.Is(err, fs.ErrNotExist) && r.wait > 0; said = true {
+		if !said {
+			log.Warn("waiting for the configuration, for flume.called.from.service is set", "error", err, "again", r.wait)
+		}
+		time.Sleep(r.wait) // a signal ends the process
+		cfg, problems, err = p.read(r.files, r.name, l)
+	}
 	if err != nil {
 		return err
 	}
