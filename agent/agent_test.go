@@ -340,7 +340,7 @@ func TestAChannelThatCannotOpenHoldsOnlyItsOwnFlowUp(t *testing.T) {
 
 func TestASinkThatNeverOpenedHoldsAStopUpOnlyForEvents(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		kit, opened := flow(idle, func(flume.Env) (flume.Sink, error) { return nil, errors.New("nobody there") })
+		kit, _ := flow(idle, func(flume.Env) (flume.Sink, error) { return nil, errors.New("nobody there") })
 		_, stop := start(t, kit, oneFlow)
 		from := time.Now()
 		if err := stop(); err != nil {
@@ -352,7 +352,7 @@ func TestASinkThatNeverOpenedHoldsAStopUpOnlyForEvents(t *testing.T) {
 
 		tries := 0
 		var got collector
-		kit, opened = flow(idle, func(flume.Env) (flume.Sink, error) {
+		kit, opened := flow(idle, func(flume.Env) (flume.Sink, error) {
 			if tries++; tries < 3 {
 				return nil, errors.New("nobody there")
 			}

@@ -91,11 +91,14 @@ func (e entry) headers(k flume.Known) flume.Known {
 		return k
 	}
 	for _, i := range e.source.interceptors {
-		if t, ok := i.Settings.(flume.Tracer); ok {
-			k = t.Trace(maps.Clone(k))
-		} else {
+		t, ok := i.Settings.(flume.Tracer)
+		if !ok {
 			k = nil
+			continue
 		}
+		mine := flume.Known{}
+		maps.Copy(mine, k)
+		k = t.Trace(mine)
 	}
 	return k
 }

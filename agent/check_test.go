@@ -73,9 +73,6 @@ func (s *static) Declare(d *conf.Decl) {
 }
 
 func (s *static) Trace(k flume.Known) flume.Known {
-	if k == nil {
-		k = flume.Known{}
-	}
 	k[s.key] = s.value
 	return k
 }

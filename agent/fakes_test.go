@@ -285,7 +285,7 @@ func processorKind(typ string, p fakeProcessor) flume.Kind[flume.SinkProcessor] 
 }
 
 // file reads a configuration. What reading it finds is not looked at here.
-func file(t *testing.T, name, text string) *conf.Config {
+func file(t testing.TB, name, text string) *conf.Config {
 	t.Helper()
 	cfg, _, err := conf.Parse(name, []byte(text), conf.Options{})
 	if err != nil {
@@ -295,7 +295,7 @@ func file(t *testing.T, name, text string) *conf.Config {
 }
 
 // start assembles the first agent of text and runs it; stop ends it and returns what Run returned.
-func start(t *testing.T, kit Kit, text string, adjust ...func(*Options)) (a *Agent, stop func() error) {
+func start(t testing.TB, kit Kit, text string, adjust ...func(*Options)) (a *Agent, stop func() error) {
 	t.Helper()
 	o := Options{Kit: kit, Log: slog.New(slog.DiscardHandler), DataDir: t.TempDir()}
 	for _, f := range adjust {
@@ -374,15 +374,6 @@ func (c *collector) bodies() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return bodies(c.got)
-}
-
-func (c *collector) kind(typ string) flume.Kind[flume.Sink] {
-	return sinkKind(typ, func(flume.Env) (flume.Sink, error) {
-		return fakeSink{deliver: func(_ context.Context, b flume.Batch) error {
-			c.add(b)
-			return nil
-		}}, nil
-	})
 }
 
 // logBuffer is a log that can be read while it is written.

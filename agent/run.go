@@ -155,7 +155,7 @@ func (r *run) source(soft, force context.Context, p *sourcePart) <-chan struct{}
 			switch {
 			case ctx.Err() != nil:
 				if err != nil && !errors.Is(err, context.Canceled) {
-					log.Warn("the source ended with an error", "err", err)
+					log.Warn("the source ended with an error", "error", err)
 				}
 				log.Info("Stopping Source " + p.name)
 				return nil
@@ -333,8 +333,8 @@ func (r *run) drain(p *sinkPart, s flume.Sink, from *outlet, c *stats.Counters, 
 // start opens everything, each component as soon as the channels that it needs are open.
 func (r *run) start(soft, sinking, force context.Context) (sources, groups []<-chan struct{}) {
 	for _, p := range r.w.channels {
-		r.channels[p] = r.channel(soft, p)
 		r.o.Log.Info("Channel " + p.name + " connected to " + r.w.users(p))
+		r.channels[p] = r.channel(soft, p)
 	}
 	for _, g := range r.w.groups {
 		groups = append(groups, r.sinks(sinking, g))

@@ -130,9 +130,10 @@ func (r *runner) run(ctx context.Context) {
 			if ctx.Err() != nil {
 				return
 			}
-			if rounds.Err() == nil && !(r.spanning && r.waitAny(rounds)) {
-				r.pause(ctx, retryLeast)
+			if rounds.Err() != nil || r.spanning && r.waitAny(rounds) {
+				continue
 			}
+			r.pause(ctx, retryLeast)
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strconv"
 	"sync"
@@ -474,35 +475,46 @@ func putWaits(t *testing.T, open OpenChannel) {
 	want(t, drained(t, c), Events(0, 4))
 }
 
+// closeWakes closes the channel at many moments around the one at which the other begins to wait.
 func closeWakes(t *testing.T, open OpenChannel) {
-	c := open(t, "capacity = 4", "transactionCapacity = 4", "keep-alive = 1000")
-	answers := make(chan error, 2)
-	go func() {
-		_, err := c.Take(context.Background(), flume.Limits{})
-		answers <- err
-	}()
-	closing(t, c)
-	if err := soon(t, "the end of a Take", answers); err == nil || errors.Is(err, flume.ErrEmpty) {
-		t.Errorf("Take returned %v when the channel was closed", err)
-	}
+	for moment := range 50 {
+		closeAgainst(t, moment, open(t, "capacity = 4", "transactionCapacity = 4"), "a Take", func(c flume.Channel) error {
+			_, err := c.Take(context.Background(), flume.Limits{})
+			return err
+		}, flume.ErrEmpty)
 
-	c = open(t, "capacity = 4", "transactionCapacity = 4", "keep-alive = 1000")
-	putting(t, c, Events(0, 4))
-	tx := taking(t, c, 4)
+		c := open(t, "capacity = 4", "transactionCapacity = 4", "keep-alive = 1000")
+		putting(t, c, Events(0, 4))
+		tx := taking(t, c, 4)
+		closeAgainst(t, moment, c, "a Put", func(c flume.Channel) error {
+			_, err := c.Put(context.Background(), Events(4, 4))
+			return err
+		}, flume.ErrFull)
+		tx.Rollback()
+		if _, err := c.Put(context.Background(), Events(0, 1)); err == nil {
+			t.Error("a closed channel took a Put")
+		}
+		if _, err := c.Take(context.Background(), flume.Limits{}); err == nil {
+			t.Error("a closed channel gave a Take")
+		}
+	}
+}
+
+// closeAgainst closes c while another waits; not is what the other must not be told.
+func closeAgainst(t *testing.T, moment int, c flume.Channel, what string, wait func(flume.Channel) error, not error) {
+	t.Helper()
+	begun, answer := make(chan struct{}), make(chan error, 1)
 	go func() {
-		_, err := c.Put(context.Background(), Events(4, 4))
-		answers <- err
+		close(begun)
+		answer <- wait(c)
 	}()
+	<-begun
+	for range moment * 10 {
+		runtime.Gosched()
+	}
 	closing(t, c)
-	if err := soon(t, "the end of a Put", answers); err == nil || errors.Is(err, flume.ErrFull) {
-		t.Errorf("Put returned %v when the channel was closed", err)
-	}
-	tx.Rollback()
-	if _, err := c.Put(context.Background(), Events(0, 1)); err == nil {
-		t.Error("a closed channel took a Put")
-	}
-	if _, err := c.Take(context.Background(), flume.Limits{}); err == nil {
-		t.Error("a closed channel gave a Take")
+	if err := soon(t, "the end of "+what, answer); err == nil || errors.Is(err, not) {
+		t.Errorf("%s returned %v when the channel was closed", what, err)
 	}
 }
 

@@ -113,6 +113,7 @@ func TestMismatchedEnds(t *testing.T) {
 	f(&Server{}, Wrapping{Deflate: true, Level: 1}, "no answer to the first call", "the peer compresses")
 	f(&Server{Deflate: true}, Wrapping{}, "no answer to the first call", "the peer does not compress")
 	f(&Server{TLS: sc}, Wrapping{}, "no answer to the first call", "does not look like a TLS handshake")
+	f(&Server{Deflate: true}, Wrapping{TLS: cc, Deflate: true, Level: 1, Inside: true}, "no answer to the first call", "the peer does not compress")
 	f(&Server{TLS: sc, Deflate: true}, Wrapping{}, "no answer to the first call", "the peer speaks neither TLS nor deflate")
 }
 
@@ -370,4 +371,19 @@ func FuzzConn(f *testing.F) {
 		}
 		conn.Close()
 	})
+}
+
+// A receiver that expects TLS in deflate only, as Flume 1.11: what it answers to the other order is no TLS.
+func TestOtherOrderIsNamed(t *testing.T) {
+	near, b := net.Pipe()
+	go func() {
+		io.ReadFull(b, make([]byte, 1))
+		go io.Copy(io.Discard, b)
+		b.Write(unhex(t, "789c030000000001"))
+		b.Close()
+	}()
+	_, err := NewConn(context.Background(), near, Wrapping{TLS: &tls.Config{InsecureSkipVerify: true}, Deflate: true, Level: 6, Inside: true})
+	if err == nil || !strings.Contains(err.Error(), "compress-inside-tls") {
+		t.Error(err)
+	}
 }

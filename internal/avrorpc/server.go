@@ -43,16 +43,16 @@ const (
 )
 
 // Serve answers the calls that come on conn, one after the other, until the peer closes it or ctx ends. A call under
-// way when ctx ends is answered first; it runs under calls, which outlives ctx and whose end cuts the connection.
-// Serve closes conn. Nil: the peer went away, or ctx ended.
-func (s *Server) Serve(ctx, calls context.Context, conn net.Conn) error {
+// way when ctx ends is answered first, unless force, which outlives ctx, ends too. Serve closes conn. Nil: the peer
+// went away, or ctx ended.
+func (s *Server) Serve(ctx, force context.Context, conn net.Conn) error {
 	defer conn.Close()
 	c := &session{server: s, conn: conn}
 	defer context.AfterFunc(ctx, c.stop)()
-	defer context.AfterFunc(calls, func() { conn.Close() })()
+	defer context.AfterFunc(force, func() { conn.Close() })()
 	err := c.open(ctx)
 	for err == nil && ctx.Err() == nil {
-		err = c.call(calls)
+		err = c.call(ctx)
 	}
 	if ctx.Err() != nil || errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) {
 		return nil

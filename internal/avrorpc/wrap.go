@@ -80,9 +80,14 @@ func (w Wrapping) dial(ctx context.Context, conn net.Conn) (net.Conn, error) {
 		}
 	}
 	secure := tls.Client(conn, w.TLS)
-	if err := secure.HandshakeContext(ctx); errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) {
-		return nil, fmt.Errorf("%w: shaking hands over TLS: %w", ErrUnanswered, err)
-	} else if err != nil {
+	if err := secure.HandshakeContext(ctx); err != nil {
+		var noTLS tls.RecordHeaderError
+		switch {
+		case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET):
+			return nil, fmt.Errorf("%w: shaking hands over TLS: %w", ErrUnanswered, err)
+		case errors.As(err, &noTLS) && w.Deflate:
+			return nil, fmt.Errorf("shaking hands over TLS: %w; does the peer expect compression and TLS in the other order (compress-inside-tls)?", err)
+		}
 		return nil, fmt.Errorf("shaking hands over TLS: %w", err)
 	}
 	conn = secure

@@ -54,7 +54,7 @@ func (t *Task[C]) Run(ctx context.Context) {
 				using.End()
 			}
 			if closing := t.close(c); closing != nil {
-				t.Log.Warn("closing "+t.Name, append([]any{"err", closing}, stack(closing)...)...)
+				t.Log.Warn("closing "+t.Name, append([]any{"error", closing}, stack(closing)...)...)
 			}
 			if err == nil {
 				return

@@ -96,16 +96,16 @@ func (s *story) task(log *slog.Logger) *Task[int] {
 func TestATaskIsKeptOpen(t *testing.T) {
 	err := errors.New("no")
 	for name, test := range map[string]struct {
-		story story
+		story *story
 		want  string
 		logs  map[string]int
 	}{
-		"at once":           {story{}, "open@0 use7 close@100", map[string]int{"level": 0}},
-		"after two tries":   {story{opens: []error{err, err}}, "open@0 failed open@3 failed open@6 use7 close@100", map[string]int{"thing cannot be opened": 1, "thing is open now": 1}},
-		"after a panic":     {story{opens: []error{errors.New("panic")}}, "open@0 failed open@3 use7 close@100", map[string]int{"BUG while opening thing": 1, "stack=": 1}},
-		"after it broke":    {story{uses: []error{err, err}}, "open@0 use7 close@0 open@3 use7 close@3 open@6 use7 close@100", map[string]int{"thing broke off and is opened again": 1}},
-		"after it went mad": {story{uses: []error{errors.New("panic")}}, "open@0 use7 close@0 open@3 use7 close@100", map[string]int{"BUG while running thing": 1}},
-		"until it is done":  {story{uses: []error{nil}}, "open@0 use7 close@0", map[string]int{"level": 0}},
+		"at once":           {&story{}, "open@0 use7 close@100", map[string]int{"level": 0}},
+		"after two tries":   {&story{opens: []error{err, err}}, "open@0 failed open@3 failed open@6 use7 close@100", map[string]int{"thing cannot be opened": 1, "thing is open now": 1}},
+		"after a panic":     {&story{opens: []error{errors.New("panic")}}, "open@0 failed open@3 use7 close@100", map[string]int{"BUG while opening thing": 1, "stack=": 1}},
+		"after it broke":    {&story{uses: []error{err, err}}, "open@0 use7 close@0 open@3 use7 close@3 open@6 use7 close@100", map[string]int{"thing broke off and is opened again": 1}},
+		"after it went mad": {&story{uses: []error{errors.New("panic")}}, "open@0 use7 close@0 open@3 use7 close@100", map[string]int{"BUG while running thing": 1}},
+		"until it is done":  {&story{uses: []error{nil}}, "open@0 use7 close@0", map[string]int{"level": 0}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

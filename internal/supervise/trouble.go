@@ -53,7 +53,7 @@ func (t *Trouble) Report(level slog.Level, err error, retry time.Duration) {
 		t.remind = now.Add(t.step)
 	}
 	t.said = true
-	args := []any{"err", err}
+	args := []any{"error", err}
 	if t.count > 1 {
 		args = append(args, "failures", t.count, "since", t.since.Format(time.RFC3339))
 	}

@@ -156,10 +156,15 @@ func (v Verifier) Verify(state tls.ConnectionState) error {
 	for _, c := range state.PeerCertificates[1:] {
 		opts.Intermediates.AddCert(c)
 	}
-	if _, err := leaf.Verify(opts); err != nil {
-		return fmt.Errorf("verifying the server's certificate (%s): %w", leaf.Subject, err)
+	_, err := leaf.Verify(opts)
+	var unknown x509.UnknownAuthorityError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &unknown):
+		return fmt.Errorf("verifying the server's certificate (%s): %w; the truststore must have it, or the authority that signed it", leaf.Subject, err)
 	}
-	return nil
+	return fmt.Errorf("verifying the server's certificate (%s): %w", leaf.Subject, err)
 }
 
 // Trust are the certificates of a trust store.

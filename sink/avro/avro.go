@@ -19,7 +19,6 @@ import (
 	"github.com/sluice-io/sluice/client"
 	"github.com/sluice-io/sluice/conf"
 	"github.com/sluice-io/sluice/flume"
-	"github.com/sluice-io/sluice/internal/avrorpc"
 	"github.com/sluice-io/sluice/internal/tls"
 )
 
@@ -121,10 +120,8 @@ func (s *Settings) checkClient() error {
 	switch strings.ToUpper(s.ClientType) {
 	case "", "DEFAULT":
 		return nil
-	case "DEFAULT_FAILOVER":
-		way = "make one avro sink for each host and a sink group with processor.type = failover"
-	case "DEFAULT_LOADBALANCE":
-		way = "make one avro sink for each host and a sink group with processor.type = load_balance"
+	case "DEFAULT_FAILOVER", "DEFAULT_LOADBALANCE":
+		way = "make one avro sink for each host, all with the same channel; they share its events"
 	case "THRIFT":
 		way = "use a sink of type thrift, or an avro source on the receiver"
 	default:
@@ -163,7 +160,7 @@ func (s *Settings) address() string {
 
 // Destinations is the receiver, whatever the headers.
 func (s *Settings) Destinations(flume.Known) []flume.Endpoint {
-	return []flume.Endpoint{avrorpc.Endpoint(s.Hostname, s.Port)}
+	return []flume.Endpoint{flume.Endpoint("avro://" + s.address())}
 }
 
 func open(_ context.Context, s *Settings, env flume.Env) (flume.Sink, error) {
@@ -180,12 +177,12 @@ func open(_ context.Context, s *Settings, env flume.Env) (flume.Sink, error) {
 			switch change {
 			case client.Connected:
 				created.Add(1)
-				env.Log.Info("connected", "to", address)
+				env.Log.Info("Connected", "to", address)
 			case client.NotConnected:
 				failed.Add(1)
 			case client.Closed:
 				closed.Add(1)
-				env.Log.Info("connection closed", "to", address)
+				env.Log.Info("Disconnected", "from", address)
 			}
 		},
 	})

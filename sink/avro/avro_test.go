@@ -1,36 +1,23 @@
 package avro
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/sluice-io/sluice/conf"
 	"github.com/sluice-io/sluice/flume"
+	"github.com/sluice-io/sluice/flumetest"
 	"github.com/sluice-io/sluice/internal/avrorpc"
 	"github.com/sluice-io/sluice/internal/tls"
 	"go.uber.org/goleak"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// bind reads settings written as "key value".
-func bind(settings ...string) (flume.Plan[flume.Sink], conf.Problems) {
-	var values conf.Values
-	for i, line := range settings {
-		key, text, _ := strings.Cut(line, " ")
-		values = append(values, conf.Value{Key: key, Text: text, Pos: conf.Pos{File: "f", Line: i + 1}})
-	}
-	return Kind.Bind(conf.NewSection("a", "sinks", "k", "a.sinks.k.", conf.Pos{File: "f", Line: 1}, values))
-}
 
 // receiver is an Avro source without an agent.
 type receiver struct {
@@ -51,7 +38,7 @@ func (r *receiver) AppendBatch(_ context.Context, b flume.Batch) error {
 }
 
 // listen starts a receiver and returns its host and port; stop ends it.
-func listen(t *testing.T, address string, s *avrorpc.Server) (host, port string, stop func()) {
+func listen(t testing.TB, address string, s *avrorpc.Server) (host, port string, stop func()) {
 	t.Helper()
 	l, err := net.Listen("tcp", address)
 	if err != nil {
@@ -77,48 +64,47 @@ func listen(t *testing.T, address string, s *avrorpc.Server) (host, port string,
 
 type opened struct {
 	flume.Sink
-	counters map[string]*atomic.Int64
-	log      *bytes.Buffer
+	*flumetest.Env
 }
 
-func open1(t *testing.T, settings ...string) opened {
+func start(t testing.TB, settings ...string) opened {
 	t.Helper()
-	plan, problems := bind(settings...)
-	if problems != nil {
-		t.Fatal(problems)
-	}
-	o := opened{counters: map[string]*atomic.Int64{}, log: &bytes.Buffer{}}
-	k, err := plan.Open(context.Background(), flume.Env{
-		Log: slog.New(slog.NewTextHandler(o.log, nil)),
-		Counter: func(name string) *atomic.Int64 {
-			if o.counters[name] == nil {
-				o.counters[name] = new(atomic.Int64)
-			}
-			return o.counters[name]
-		},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	env := flumetest.NewEnv()
+	k := opened{flumetest.OpenIn(t, env, Kind, settings...), env}
 	t.Cleanup(func() { k.Close() })
-	o.Sink = k
-	return o
+	return k
 }
 
-func (o opened) count(t *testing.T, want string) {
+func (k opened) count(t *testing.T, want string) {
 	t.Helper()
-	got := fmt.Sprint(o.counters["ConnectionCreatedCount"].Load(), o.counters["ConnectionFailedCount"].Load(), o.counters["ConnectionClosedCount"].Load())
+	got := fmt.Sprint(k.Count("ConnectionCreatedCount"), k.Count("ConnectionFailedCount"), k.Count("ConnectionClosedCount"))
 	if got != want {
 		t.Errorf("connections created, failed, closed: %s, want %s", got, want)
 	}
 }
+
+func TestLaws(t *testing.T) {
+	flumetest.Sink(t, func(t testing.TB) flume.Sink {
+		// a receiver that is gone when the law looks for goroutines
+		host, port, stop := listen(t, "127.0.0.1:0", &avrorpc.Server{Calls: &receiver{}})
+		return closing{flumetest.Open(t, Kind, "hostname = "+host, "port = "+port), stop}
+	})
+}
+
+// closing is a sink whose receiver stops with it.
+type closing struct {
+	flume.Sink
+	stop func()
+}
+
+func (c closing) Close() error { err := c.Sink.Close(); c.stop(); return err }
 
 var background = context.Background()
 
 func TestDeliver(t *testing.T) {
 	r := &receiver{}
 	host, port, stop := listen(t, "127.0.0.1:0", &avrorpc.Server{Calls: r})
-	k := open1(t, "hostname "+host, "port "+port, "batch-size 7")
+	k := start(t, "hostname = "+host, "port = "+port, "batch-size = 7")
 	if l := k.Limits(); l.Events != 7 || l.Bytes == 0 {
 		t.Errorf("%+v", l)
 	}
@@ -143,7 +129,7 @@ func TestDeliver(t *testing.T) {
 	if want := "connecting to " + host + ":" + port + ": refused"; !strings.Contains(err.Error(), want) {
 		t.Errorf("%v, want %s", err, want)
 	}
-	if n := k.counters["ConnectionFailedCount"].Load(); n < 1 {
+	if n := k.Count("ConnectionFailedCount"); n < 1 {
 		t.Error("no failure was counted")
 	}
 	listen(t, host+":"+port, &avrorpc.Server{Calls: r})
@@ -156,7 +142,7 @@ func TestDeliver(t *testing.T) {
 	if err := k.Close(); err != nil {
 		t.Error(err)
 	}
-	if n := k.counters["ConnectionClosedCount"].Load(); n != 2 {
+	if n := k.Count("ConnectionClosedCount"); n != 2 {
 		t.Errorf("%d connections closed, want 2", n)
 	}
 }
@@ -164,7 +150,7 @@ func TestDeliver(t *testing.T) {
 func TestFailedDelivery(t *testing.T) {
 	r := &receiver{full: func(call int) bool { return call == 1 }}
 	host, port, _ := listen(t, "127.0.0.1:0", &avrorpc.Server{Calls: r})
-	k := open1(t, "hostname "+host, "port "+port)
+	k := start(t, "hostname = "+host, "port = "+port)
 	err := k.Deliver(background, make(flume.Batch, 3))
 	var part *flume.PartialError
 	if err == nil || errors.As(err, &part) || !strings.Contains(err.Error(), "the receiver answered FAILED") {
@@ -179,7 +165,7 @@ func TestFailedDelivery(t *testing.T) {
 func TestMoreThanOneCall(t *testing.T) {
 	r := &receiver{full: func(call int) bool { return call == 3 }}
 	host, port, _ := listen(t, "127.0.0.1:0", &avrorpc.Server{Calls: r})
-	k := open1(t, "hostname "+host, "port "+port, "batch-size 2")
+	k := start(t, "hostname = "+host, "port = "+port, "batch-size = 2")
 	err := k.Deliver(background, make(flume.Batch, 6))
 	var part *flume.PartialError
 	if !errors.As(err, &part) || fmt.Sprint(part.Pending) != "[4 5]" || !part.InOrder || part.Err == nil {
@@ -191,7 +177,7 @@ func TestIPv6Host(t *testing.T) {
 	r := &receiver{}
 	_, port, _ := listen(t, "[::1]:0", &avrorpc.Server{Calls: r})
 	for _, host := range []string{"::1", "[::1]"} {
-		k := open1(t, "hostname "+host, "port "+port)
+		k := start(t, "hostname = "+host, "port = "+port)
 		if err := k.Deliver(background, make(flume.Batch, 1)); err != nil {
 			t.Error(err)
 		}
@@ -209,27 +195,24 @@ func TestTLSAndDeflate(t *testing.T) {
 		r := &receiver{}
 		s.Calls = r
 		host, port, _ := listen(t, "127.0.0.1:0", s)
-		k := open1(t, append(settings, "hostname "+host, "port "+port)...)
+		k := start(t, append(settings, "hostname = "+host, "port = "+port)...)
 		for range 2 {
 			if err := k.Deliver(background, make(flume.Batch, 3)); err != nil {
 				t.Errorf("%q: %v", settings, err)
 			}
 		}
 	}
-	ssl := []string{"ssl true", "truststore ../../internal/tls/testdata/trust.p12", "truststore-password changeit"}
+	ssl := []string{"ssl = true", "truststore = ../../internal/tls/testdata/trust.p12", "truststore-password = changeit"}
 	f(&avrorpc.Server{TLS: config}, ssl...)
-	f(&avrorpc.Server{TLS: config}, "ssl true", "trust-all-certs true")
-	f(&avrorpc.Server{Deflate: true}, "compression-type deflate", "compression-level 1")
-	f(&avrorpc.Server{TLS: config, Deflate: true}, append(ssl, "compression-type deflate")...)
-	f(&avrorpc.Server{TLS: config, Deflate: true}, append(ssl, "compression-type deflate", "compress-inside-tls true")...)
+	f(&avrorpc.Server{TLS: config}, "ssl = true", "trust-all-certs = true")
+	f(&avrorpc.Server{Deflate: true}, "compression-type = deflate", "compression-level = 1")
+	f(&avrorpc.Server{TLS: config, Deflate: true}, append(ssl, "compression-type = deflate")...)
+	f(&avrorpc.Server{TLS: config, Deflate: true}, append(ssl, "compression-type = deflate", "compress-inside-tls = true")...)
 }
 
 func TestOpenNeedsItsTrustStore(t *testing.T) {
-	plan, problems := bind("hostname h", "port 1", "ssl true", "truststore none.jks")
-	if problems != nil {
-		t.Fatal(problems)
-	}
-	if _, err := plan.Open(background, flume.Env{}); err == nil || !strings.Contains(err.Error(), "none.jks") {
+	_, err := flumetest.TryOpen(t, flumetest.NewEnv(), Kind, "hostname = h", "port = 1", "ssl = true", "truststore = none.jks")
+	if err == nil || !strings.Contains(err.Error(), "none.jks") {
 		t.Error(err)
 	}
 }
@@ -237,40 +220,39 @@ func TestOpenNeedsItsTrustStore(t *testing.T) {
 func TestSettings(t *testing.T) {
 	f := func(want string, settings ...string) {
 		t.Helper()
-		_, problems := bind(append([]string{"hostname h", "port 1"}, settings...)...)
+		problems := flumetest.Problems(t, Kind, nil, append([]string{"hostname = h", "port = 1"}, settings...)...)
 		if got := strings.TrimSpace(problems.String()); got != want {
 			t.Errorf("%q:\n%s, want\n%s", settings, got, want)
 		}
 	}
 	f("")
-	f(`f:3: a.sinks.k.batch-size: 0 is no size; the default 100 is taken`, "batch-size 0")
-	f(`f:3: a.sinks.k.batch-size: -5 is no size; the default 100 is taken`, "batch-size -5")
-	f(`f:3: a.sinks.k.batch-size: "x" is not a number; the default 100 is taken`, "batch-size x")
-	f(`f:3: a.sinks.k.connect-timeout: 999 is less than 1000; the default 20000 is taken`, "connect-timeout 999")
-	f(`f:3: a.sinks.k.request-timeout: "1s" is not a number of milliseconds; the default 20000 is taken`, "request-timeout 1s")
-	f("", "compression-level 77") // without compression nobody reads it
-	f(`f:4: a.sinks.k.compression-level: 77 is no level of compression (0 to 9)`, "compression-type Deflate", "compression-level 77")
-	f(`f:3: a.sinks.k.maxIoWorkers: has no effect, as in Flume 1.10 and later`, "maxIoWorkers 4")
-	f("", "client.type default")
-	f(`f:3: a.sinks.k.client.type: DEFAULT_FAILOVER is not there yet: make one avro sink for each host and a sink group with processor.type = failover`, "client.type DEFAULT_FAILOVER")
-	f(`f:3: a.sinks.k.client.type: default_loadbalance is not there yet: make one avro sink for each host and a sink group with processor.type = load_balance`, "client.type default_loadbalance")
-	f(`f:3: a.sinks.k.client.type: thrift is not there yet: use a sink of type thrift, or an avro source on the receiver`, "client.type thrift")
-	f(`f:3: a.sinks.k.client.type: com.example.Client is not there yet: a Java class cannot be run; use DEFAULT, or keep this hop in Flume`, "client.type com.example.Client")
-	f(`f:3: a.sinks.k.hosts: names "h1", and hosts.h1 is not set`, "hosts h1")
-	f(`f:4: a.sinks.k.hosts.h1: "nowhere" is not host:port`, "hosts h1", "hosts.h1 nowhere")
-	f(`f:3: a.sinks.k.hosts: names 2 receivers; only the first, b:2, is used`, "hosts h1 h2", "hosts.h1 b:2", "hosts.h2 c:3")
-	f("", "hosts h1", "hosts.h1 [::1]:2")
+	f(`flume.conf:3: a1.components.x1.batch-size: 0 is no size; the default 100 is taken`, "batch-size = 0")
+	f(`flume.conf:3: a1.components.x1.batch-size: -5 is no size; the default 100 is taken`, "batch-size = -5")
+	f(`flume.conf:3: a1.components.x1.batch-size: "x" is not a number; the default 100 is taken`, "batch-size = x")
+	f(`flume.conf:3: a1.components.x1.connect-timeout: 999 is less than 1000; the default 20000 is taken`, "connect-timeout = 999")
+	f(`flume.conf:3: a1.components.x1.request-timeout: "1s" is not a number of milliseconds; the default 20000 is taken`, "request-timeout = 1s")
+	f("", "compression-level = 77") // without compression nobody reads it
+	f(`flume.conf:4: a1.components.x1.compression-level: 77 is no level of compression (0 to 9)`, "compression-type = Deflate", "compression-level = 77")
+	f(`flume.conf:3: a1.components.x1.maxIoWorkers: has no effect, as in Flume 1.10 and later`, "maxIoWorkers = 4")
+	f("", "client.type = default")
+	f(`flume.conf:3: a1.components.x1.client.type: DEFAULT_FAILOVER is not there yet: make one avro sink for each host, all with the same channel; they share its events`, "client.type = DEFAULT_FAILOVER")
+	f(`flume.conf:3: a1.components.x1.client.type: default_loadbalance is not there yet: make one avro sink for each host, all with the same channel; they share its events`, "client.type = default_loadbalance")
+	f(`flume.conf:3: a1.components.x1.client.type: thrift is not there yet: use a sink of type thrift, or an avro source on the receiver`, "client.type = thrift")
+	f(`flume.conf:3: a1.components.x1.client.type: com.example.Client is not there yet: a Java class cannot be run; use DEFAULT, or keep this hop in Flume`, "client.type = com.example.Client")
+	f(`flume.conf:3: a1.components.x1.hosts: names "h1", and hosts.h1 is not set`, "hosts = h1")
+	f(`flume.conf:4: a1.components.x1.hosts.h1: "nowhere" is not host:port`, "hosts = h1", "hosts.h1 = nowhere")
+	f(`flume.conf:3: a1.components.x1.hosts: names 2 receivers; only the first, b:2, is used`, "hosts = h1 h2", "hosts.h1 = b:2", "hosts.h2 = c:3")
+	f("", "hosts = h1", "hosts.h1 = [::1]:2")
 
-	_, problems := bind()
-	if want := "f:1: a.sinks.k.hostname: is required and not set: The host name or address of the receiver; IPv6 addresses too.\n" +
-		"f:1: a.sinks.k.port: is required and not set: The port of the receiver.\n"; problems.String() != want {
+	problems := flumetest.Problems(t, Kind, nil)
+	if want := "flume.conf:1: a1.components.x1.hostname: is required and not set: The host name or address of the receiver; IPv6 addresses too.\n" +
+		"flume.conf:1: a1.components.x1.port: is required and not set: The port of the receiver.\n"; problems.String() != want {
 		t.Errorf("%s, want %s", problems, want)
 	}
-	plan, _ := bind("hostname h", "port 1", "reset-connection-interval 7")
+	plan, _ := Kind.Bind(flumetest.Section(t, "hostname = h", "port = 1", "reset-connection-interval = 7", "batch-size = -5"))
 	if s := plan.Settings.(*Settings); s.ResetInterval != 7*time.Second {
 		t.Error(s.ResetInterval)
 	}
-	plan, _ = bind("hostname h", "port 1", "batch-size -5")
 	if plan.Limits.BatchSize != 100 {
 		t.Errorf("the agent is told a batch-size of %d", plan.Limits.BatchSize)
 	}
@@ -279,7 +261,7 @@ func TestSettings(t *testing.T) {
 func TestPlaces(t *testing.T) {
 	f := func(want flume.Endpoint, settings ...string) {
 		t.Helper()
-		plan, problems := bind(settings...)
+		plan, problems := Kind.Bind(flumetest.Section(t, settings...))
 		if problems != nil {
 			t.Fatal(problems)
 		}
@@ -287,8 +269,7 @@ func TestPlaces(t *testing.T) {
 			t.Errorf("%q, want %q", got, want)
 		}
 	}
-	f("avro://127.0.0.1:44444", "hostname localhost", "port 44444")
-	f("avro://collector:1", "hostname Collector", "port 1")
-	f("avro://[2001:db8::1]:1", "hostname 2001:db8::1", "port 1")
-	f("avro://b:2", "hostname h", "port 1", "hosts x", "hosts.x b:2")
+	f("avro://localhost:44444", "hostname = localhost", "port = 44444")
+	f("avro://[2001:db8::1]:1", "hostname = 2001:db8::1", "port = 1")
+	f("avro://b:2", "hostname = h", "port = 1", "hosts = x", "hosts.x = b:2")
 }

@@ -17,8 +17,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"os"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,6 +26,7 @@ import (
 	"github.com/sluice-io/sluice/conf"
 	"github.com/sluice-io/sluice/flume"
 	"github.com/sluice-io/sluice/internal/avrorpc"
+	"github.com/sluice-io/sluice/internal/supervise"
 	"github.com/sluice-io/sluice/internal/tls"
 )
 
@@ -82,29 +83,9 @@ func (s *Settings) Declare(d *conf.Decl) {
 	})
 }
 
-// wildcard reports whether the source listens on every address.
-func (s *Settings) wildcard() bool { return s.Bind == "0.0.0.0" || s.Bind == "::" || s.Bind == "[::]" }
-
 // Origins hands on all headers that the sender's events have.
 func (s *Settings) Origins(received flume.Known) map[flume.Endpoint]flume.Known {
-	hosts := []string{s.Bind}
-	if s.wildcard() {
-		hosts = []string{"127.0.0.1"}
-		if name, err := os.Hostname(); err == nil {
-			hosts = append(hosts, name)
-		}
-		addresses, _ := net.InterfaceAddrs() // without them fewer loops are seen, and no event is at stake
-		for _, a := range addresses {
-			if ip, ok := a.(*net.IPNet); ok {
-				hosts = append(hosts, ip.IP.String())
-			}
-		}
-	}
-	out := map[flume.Endpoint]flume.Known{}
-	for _, h := range hosts {
-		out[avrorpc.Endpoint(h, s.Port)] = received
-	}
-	return out
+	return map[flume.Endpoint]flume.Known{flume.Endpoint("avro://" + s.address()): received}
 }
 
 // Holds is the address that the source listens on.
@@ -112,7 +93,11 @@ func (s *Settings) Holds() []flume.Endpoint {
 	if s.Port == 0 { // any free one
 		return nil
 	}
-	return []flume.Endpoint{flume.Endpoint("tcp://" + net.JoinHostPort(s.Bind, strconv.Itoa(s.Port)))}
+	return []flume.Endpoint{flume.Endpoint("tcp://" + s.address())}
+}
+
+func (s *Settings) address() string {
+	return net.JoinHostPort(strings.Trim(s.Bind, "[]"), strconv.Itoa(s.Port))
 }
 
 func open(ctx context.Context, s *Settings, env flume.Env) (flume.Source, error) {
@@ -120,26 +105,29 @@ func open(ctx context.Context, s *Settings, env flume.Env) (flume.Source, error)
 	if err != nil {
 		return nil, err
 	}
-	host := s.Bind
-	if s.wildcard() {
-		host = "" // IPv4 and IPv6, as Java has it
+	address := s.address()
+	if s.Bind == "0.0.0.0" {
+		address = net.JoinHostPort("", strconv.Itoa(s.Port)) // IPv4 and IPv6, as Java has it
 	}
 	var lc net.ListenConfig
-	l, err := lc.Listen(ctx, "tcp", net.JoinHostPort(host, strconv.Itoa(s.Port)))
+	l, err := lc.Listen(ctx, "tcp", address)
 	if err != nil {
-		return nil, fmt.Errorf("listening on %s:%d: %w", s.Bind, s.Port, err)
+		return nil, fmt.Errorf("listening on %s: %w", s.address(), err)
 	}
+	env.Log.Info("Listening for Avro RPC", "address", l.Addr().String())
 	r := &source{
 		listener: l, rules: s.rules, log: env.Log,
 		appends: env.Counter("AppendReceivedCount"), appendsAccepted: env.Counter("AppendAcceptedCount"),
 		batches: env.Counter("AppendBatchReceivedCount"), batchesAccepted: env.Counter("AppendBatchAcceptedCount"),
 		connections: env.Counter("OpenConnectionCount"),
-		rejected:    seldom{every: time.Minute}, refused: seldom{every: time.Minute},
+		accepting:   supervise.Trouble{Log: env.Log, Failing: "Clients cannot be accepted", Over: "Clients are accepted again"},
+		reading:     supervise.Trouble{Log: env.Log, Failing: "A client is disconnected for what it sent"},
+		emitting:    supervise.Trouble{Log: env.Log, Failing: "The channels do not take events; the senders are told so", Over: "The channels take events again"},
 	}
 	r.server = avrorpc.Server{
 		Calls: r, MaxFrame: s.MaxFrame, Budget: avrorpc.NewBudget(s.MaxMemory), TLS: config, Deflate: s.Compression == deflate,
 	}
-	r.calls, r.abandon = context.WithCancel(context.WithoutCancel(ctx))
+	r.force, r.abandon = context.WithCancel(context.WithoutCancel(ctx))
 	return r, nil
 }
 
@@ -150,12 +138,12 @@ type source struct {
 	server   avrorpc.Server
 	emit     flume.Emit
 
-	calls   context.Context // of the calls under way; ends with Close
+	force   context.Context // ends with Close, and with it every connection
 	abandon context.CancelFunc
 
 	appends, appendsAccepted, batches, batchesAccepted, connections *atomic.Int64
 
-	rejected, refused seldom
+	accepting, reading, emitting supervise.Trouble
 }
 
 // Run accepts connections until ctx ends, and then waits for the calls under way.
@@ -166,29 +154,18 @@ func (r *source) Run(ctx context.Context, emit flume.Emit) error {
 	defer sessions.Wait()
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { r.listener.Close() })()
-	defer context.AfterFunc(r.calls, cancel)()
-	r.log.Info("listening", "address", r.listener.Addr().String())
-	var pause time.Duration
+	defer context.AfterFunc(r.force, cancel)()
 	for {
 		conn, err := r.listener.Accept()
 		switch {
 		case err == nil:
-			pause = 0
+			r.accepting.End()
 			sessions.Go(func() { r.serve(ctx, conn) })
-			continue
-		case ctx.Err() != nil, r.calls.Err() != nil:
+		case ctx.Err() != nil, errors.Is(err, net.ErrClosed):
 			return nil
-		case errors.Is(err, net.ErrClosed):
-			return fmt.Errorf("accepting connections: %w", err)
-		}
-		// Most likely too many files are open; that passes when connections close.
-		if pause == 0 {
-			r.log.Warn("accepting connections; trying again", "error", err)
-		}
-		pause = min(pause+50*time.Millisecond, time.Second)
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
+		default: // mostly for want of file descriptors
+			r.accepting.Report(slog.LevelWarn, err, time.Second)
+			_ = supervise.Sleep(ctx, time.Second) // the listener is closed when ctx has ended
 		}
 	}
 }
@@ -207,13 +184,11 @@ func (r *source) serve(ctx context.Context, conn net.Conn) {
 	defer r.connections.Add(-1)
 	if r.rules != nil && !r.rules.allow(ctx, conn.RemoteAddr()) {
 		conn.Close()
-		r.log.Debug("closed a connection that ipFilterRules deny", "from", conn.RemoteAddr().String())
+		r.log.Debug("A client is disconnected as ipFilterRules say", "from", conn.RemoteAddr().String())
 		return
 	}
-	if err := r.server.Serve(ctx, r.calls, conn); err != nil {
-		if skipped, ok := r.rejected.now(); ok {
-			r.log.Warn("closed a connection", "from", conn.RemoteAddr().String(), "error", err, "not logged since the last", skipped)
-		}
+	if err := r.server.Serve(ctx, r.force, conn); err != nil {
+		r.reading.Report(slog.LevelWarn, fmt.Errorf("reading from %s: %w", conn.RemoteAddr(), err), 0)
 	}
 }
 
@@ -241,36 +216,12 @@ func (r *source) put(ctx context.Context, b flume.Batch) error {
 	if len(b) == 0 {
 		return nil
 	}
-	n := len(b)
 	err := r.emit(ctx, b)
-	if err == nil {
-		return nil
-	}
-	if skipped, ok := r.refused.now(); ok {
-		r.log.Warn("refused a call; its sender has been told and keeps the events", "events", n, "error", err, "not logged since the last", skipped)
+	switch {
+	case err == nil:
+		r.emitting.End()
+	case ctx.Err() == nil: // else the agent stops, and the sender keeps the events
+		r.emitting.Report(slog.LevelWarn, err, 0)
 	}
 	return err
-}
-
-// seldom lets a message pass once in a while.
-type seldom struct {
-	every time.Duration
-
-	mu      sync.Mutex
-	next    time.Time
-	skipped int
-}
-
-// now reports whether the message may be written, and how many were not since the last one.
-func (s *seldom) now() (skipped int, ok bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	at := time.Now()
-	if at.Before(s.next) {
-		s.skipped++
-		return 0, false
-	}
-	skipped, s.skipped = s.skipped, 0
-	s.next = at.Add(s.every)
-	return skipped, true
 }
