@@ -155,7 +155,9 @@ func (p *program) runAgent(r *run, l *launch, log *slog.Logger, began time.Time)
 		if !said {
 			log.Warn("waiting for the configuration, for flume.called.from.service is set", "error", err, "again", r.wait)
 		}
-		time.Sleep(r.wait) // a signal ends the process
+		if err := pause(r.wait); err != nil {
+			return err
+		}
 		cfg, problems, err = p.read(r.files, r.name, l)
 	}
 	if err != nil {
@@ -186,6 +188,19 @@ func (p *program) runAgent(r *run, l *launch, log *slog.Logger, began time.Time)
 		return fmt.Errorf("agent %s of %s: not started, for --strict is given and there is %s", r.name, strings.Join(r.files, ", "), count(len(problems), "problem"))
 	}
 	return serve(a, l, log, began)
+}
+
+// pause waits, or returns the status that a signal asks for.
+func pause(d time.Duration) error {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
+	defer signal.Stop(signals)
+	select {
+	case s := <-signals:
+		return statusOf(s)
+	case <-time.After(d):
+		return nil
+	}
 }
 
 // serve runs an agent until a signal. The first signal stops it in order, the second at once.
