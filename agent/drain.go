@@ -198,7 +198,7 @@ func (d *drain) commit(tx flume.Transaction, n, delivered int) error {
 func (d *drain) settle(p parking, b flume.Batch, partial *flume.PartialError) (bool, error) {
 	if err := sound(b, partial); err != nil {
 		d.failed.Add(1)
-		return false, fmt.Errorf("BUG of sink %s: %w", d.name, err)
+		return false, &supervise.Bug{Doing: "settling what sink " + d.name + " has delivered", Panic: err.Error()}
 	}
 	keep, cause, back := partial.Pending, partial.Err, partial.InOrder || !d.park
 	if len(partial.Rejected) > 0 {

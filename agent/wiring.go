@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -212,27 +213,23 @@ func (a *assembly) channel(sec *conf.Section) {
 	a.w.channels = append(a.w.channels, c)
 }
 
-// resolve finds a channel by its name and says where there is none.
-func (a *assembly) resolve(sec *conf.Section, sev conf.Severity, key, name, then string) *channelPart {
+// resolve finds a channel by its name, or says why there is none to use.
+func (a *assembly) resolve(name string) (*channelPart, string) {
 	c, listed := a.channels[name]
 	if c != nil {
-		return c
+		return c, ""
 	}
 	if listed {
-		a.report(sec, sev, key, "channel %s cannot be used, see there%s", name, then)
-		return nil
+		return nil, fmt.Sprintf("channel %s cannot be used, see there", name)
 	}
-	var names []string
-	for n := range a.channels {
-		names = append(names, n)
-	}
-	slices.Sort(names)
-	text := fmt.Sprintf("there is no channel %q", name)
+	return nil, a.missing("channel", name, slices.Sorted(maps.Keys(a.channels)))
+}
+
+func (*assembly) missing(what, name string, names []string) string {
 	if near := conf.Nearest(name, names); near != "" {
-		text += fmt.Sprintf("; did you mean %q?", near)
+		return fmt.Sprintf("there is no %s %q; did you mean %q?", what, name, near)
 	}
-	a.report(sec, sev, key, "%s%s", text, then)
-	return nil
+	return fmt.Sprintf("there is no %s %q", what, name)
 }
 
 func (a *assembly) source(sec *conf.Section) {
@@ -240,14 +237,21 @@ func (a *assembly) source(sec *conf.Section) {
 	s := &sourcePart{name: sec.Name}
 	good := ok
 	names := unique(a.required(sec, "channels", "the channels that the source puts events into"))
+	var lacking []string
 	for _, name := range names {
 		a.fed[name] = true
-		if c := a.resolve(sec, conf.Warning, "channels", name, "; the source runs without it, as in Flume"); c != nil {
+		if c, why := a.resolve(name); c != nil {
 			s.channels = append(s.channels, c)
+		} else {
+			lacking = append(lacking, why)
 		}
 	}
-	if len(names) > 0 && len(s.channels) == 0 {
-		a.report(sec, conf.Fatal, "channels", "no channel is left to put events into")
+	for _, why := range lacking {
+		if len(s.channels) == 0 {
+			a.report(sec, conf.Fatal, "channels", "%s", why)
+		} else {
+			a.report(sec, conf.Warning, "channels", "%s (the source runs without it, as in Flume)", why)
+		}
 	}
 	good = len(s.channels) > 0 && good
 	good = a.selector(sec, s) && good
@@ -337,7 +341,10 @@ func (a *assembly) sink(sec *conf.Section) {
 	case 0:
 	case 1:
 		a.drained[names[0]] = true
-		s.channel = a.resolve(sec, conf.Fatal, "channel", names[0], "")
+		var why string
+		if s.channel, why = a.resolve(names[0]); s.channel == nil {
+			a.report(sec, conf.Fatal, "channel", "%s", why)
+		}
 	default:
 		for _, name := range names {
 			a.drained[name] = true
@@ -399,16 +406,7 @@ func (a *assembly) group(sec *conf.Section) {
 func (a *assembly) member(sec *conf.Section, name string) *sinkPart {
 	s, listed := a.sinks[name]
 	if !listed {
-		var names []string
-		for n := range a.sinks {
-			names = append(names, n)
-		}
-		slices.Sort(names)
-		text := fmt.Sprintf("there is no sink %q", name)
-		if near := conf.Nearest(name, names); near != "" {
-			text += fmt.Sprintf("; did you mean %q?", near)
-		}
-		a.report(sec, conf.Warning, "sinks", "%s; the group runs without it", text)
+		a.report(sec, conf.Warning, "sinks", "%s (the group runs without it)", a.missing("sink", name, slices.Sorted(maps.Keys(a.sinks))))
 		return nil
 	}
 	if s == nil {
