@@ -133,12 +133,12 @@ func (c *session) call(ctx context.Context) error {
 	c.allow(0)
 	answer := c.answer(ctx, l, payload, beginFrame(make([]byte, 0, 64), serial))
 	endFrame(answer)
-	if err := c.conn.SetWriteDeadline(time.Now().Add(stallTime)); err != nil {
-		return err
-	}
+	// Where a deadline cannot be set the connection is closed, which Write or the next Read says.
+	_ = c.conn.SetWriteDeadline(time.Now().Add(stallTime))
 	if _, err := c.conn.Write(answer); err != nil {
 		return fmt.Errorf("answering: %w", err)
 	}
+	_ = c.conn.SetWriteDeadline(time.Time{}) // TLS may have to write while the connection is idle
 	return nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -306,6 +307,22 @@ func TestStall(t *testing.T) {
 			t.Errorf("closed after %s", took)
 		}
 		if err := stop(); err == nil || !strings.Contains(err.Error(), "stopped in the middle of a frame") {
+			t.Error(err)
+		}
+	})
+}
+
+func TestClientThatDoesNotTakeItsAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, stop := serve(t, &Server{Calls: &recorder{}})
+		start := time.Now()
+		client.Write(framed(1, own().append(nil), call("", nil)))
+		time.Sleep(stallTime + time.Second) // it does not read
+		synctest.Wait()
+		if _, err := client.Write([]byte{0}); err == nil {
+			t.Errorf("the connection is still open after %s", time.Since(start))
+		}
+		if err := stop(); !errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Error(err)
 		}
 	})

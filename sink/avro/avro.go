@@ -177,12 +177,12 @@ func open(_ context.Context, s *Settings, env flume.Env) (flume.Sink, error) {
 			switch change {
 			case client.Connected:
 				created.Add(1)
-				env.Log.Info("Connected", "to", address)
+				env.Log.Debug("Connected", "to", address)
 			case client.NotConnected:
 				failed.Add(1)
 			case client.Closed:
 				closed.Add(1)
-				env.Log.Info("Disconnected", "from", address)
+				env.Log.Debug("Disconnected", "from", address)
 			}
 		},
 	})
