@@ -1,0 +1,8 @@
+// Package kafka tests the Kafka source and sink against a real broker. Nothing runs unless SLUICE_KAFKA names one.
+//
+//	SLUICE_KAFKA        brokers, host:port,host:port
+//	SLUICE_KAFKA_PROPS  properties for all clients, as in kafka.consumer. and kafka.producer., one a line
+//	SLUICE_KAFKA_COUNT  how many records to pump; 100000
+//	SLUICE_KAFKA_KILL   a shell command that kills the broker and starts it again
+//	SLUICE_KAFKA_KILLS  how often; 10
+package kafka
