@@ -62,11 +62,13 @@ func (f *flow) prepare(ctx context.Context) error {
 			return fmt.Errorf("creating topic %s: %w", t.Topic, t.Err)
 		}
 	}
-	ends, err := admin.ListEndOffsets(ctx, topicIn, topicOut)
-	if err == nil {
-		err = ends.Error()
-	}
-	if err != nil {
+	var ends kadm.ListedOffsets
+	if err := insist(ctx, func() (err error) {
+		if ends, err = admin.ListEndOffsets(ctx, topicIn, topicOut); err != nil {
+			return err
+		}
+		return ends.Error()
+	}); err != nil {
 		return fmt.Errorf("asking for the ends of the topics: %w", err)
 	}
 	position := ends.Offsets()
@@ -76,8 +78,11 @@ func (f *flow) prepare(ctx context.Context) error {
 	}
 	f.client.AddConsumePartitions(begin)
 	position.KeepFunc(func(o kadm.Offset) bool { return o.Topic == topicIn })
-	committed, err := admin.FetchOffsets(ctx, group)
-	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
+	var committed kadm.OffsetResponses
+	if err := insist(ctx, func() (err error) {
+		committed, err = admin.FetchOffsets(ctx, group)
+		return err
+	}); err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
 		return fmt.Errorf("asking for the position of group %s: %w", group, err)
 	}
 	// A group that has been here before goes on where it was.
@@ -88,10 +93,25 @@ func (f *flow) prepare(ctx context.Context) error {
 	if len(position) == 0 {
 		return nil
 	}
-	if err := admin.CommitAllOffsets(ctx, group, position); err != nil {
+	if err := insist(ctx, func() error { return admin.CommitAllOffsets(ctx, group, position) }); err != nil {
 		return fmt.Errorf("setting the position of group %s: %w", group, err)
 	}
 	return nil
+}
+
+// insist asks again while a broker is not ready yet: new topics have no leader for a moment, a new Kafka no coordinator.
+func insist(ctx context.Context, ask func() error) error {
+	for {
+		err := ask()
+		if !kerr.IsRetriable(err) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
 }
 
 // produce sends all events, evenly over the time given.
