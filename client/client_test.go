@@ -183,7 +183,7 @@ func TestReconnects(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	seen.want(t, 1, 1, 1)
-	r = listen(t, address)
+	listen(t, address)
 	if err := c.AppendBatch(context.Background(), numbered(2)); err != nil {
 		t.Error(err)
 	}

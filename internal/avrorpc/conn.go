@@ -82,10 +82,7 @@ func (c *Conn) Gone() <-chan struct{} { return c.gone }
 var errClosed = errors.New("the connection was closed")
 
 // Close breaks the connection; calls in flight fail.
-func (c *Conn) Close() error {
-	c.broken(errClosed)
-	return nil
-}
+func (c *Conn) Close() { c.broken(errClosed) }
 
 // broken ends the connection, for the first reason that there is.
 func (c *Conn) broken(err error) {

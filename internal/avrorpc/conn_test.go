@@ -69,9 +69,7 @@ func TestBothEnds(t *testing.T) {
 			if got := event.AppendArray(nil, r.got); !bytes.Equal(got, event.AppendArray(nil, want)) {
 				t.Error("the events are not the same")
 			}
-			if err := conn.Close(); err != nil {
-				t.Error(err)
-			}
+			conn.Close()
 			if err := stop(); err != nil {
 				t.Error(err)
 			}
@@ -151,7 +149,7 @@ func TestManyCallsAnsweredInAnyOrder(t *testing.T) {
 			t.Fatal("a second call was sent before the handshake was answered")
 		}
 		b.SetReadDeadline(time.Time{})
-		server.answer(first.serial, 0, 0, 0, 0, 0, 0, byte(first.payload[len(first.payload)-2]&1)<<1)
+		server.answer(first.serial, 0, 0, 0, 0, 0, 0, first.payload[len(first.payload)-2]&1<<1)
 		var later []frame
 		for range calls - 1 {
 			later = append(later, server.read())
@@ -159,7 +157,7 @@ func TestManyCallsAnsweredInAnyOrder(t *testing.T) {
 		rand.Shuffle(len(later), func(i, j int) { later[i], later[j] = later[j], later[i] })
 		server.answer(-1, 0, 0, 0) // nobody asked that
 		for _, f := range later {
-			server.answer(f.serial, 0, 0, byte(f.payload[len(f.payload)-2]&1)<<1)
+			server.answer(f.serial, 0, 0, f.payload[len(f.payload)-2]&1<<1)
 		}
 		wg.Wait()
 		for i, err := range results {

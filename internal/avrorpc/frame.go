@@ -77,7 +77,7 @@ func (r *frameReader) body(ctx context.Context, l *loan, count int64) ([]byte, e
 			return nil, fmt.Errorf("%w: a buffer of %d bytes", errFrame, n)
 		}
 		if n+int64(len(payload))+4*count > r.max {
-			return nil, fmt.Errorf("%w: a frame of more than %d bytes", errTooLarge, r.max)
+			return nil, fmt.Errorf("%w: a frame of more than %d bytes", ErrTooLarge, r.max)
 		}
 		for n > 0 {
 			if int64(len(payload)) == room {
@@ -104,8 +104,8 @@ func (r *frameReader) body(ctx context.Context, l *loan, count int64) ([]byte, e
 	return payload, nil
 }
 
-// errTooLarge is wrapped where a frame is beyond the bound that the receiver set.
-var errTooLarge = errors.New("the frame is too large")
+// ErrTooLarge is wrapped where a frame is beyond the bound that the receiver set.
+var ErrTooLarge = errors.New("the frame is too large")
 
 // midway makes the end of a connection within a frame an error.
 func midway(err error) error {

@@ -207,7 +207,7 @@ func (c *session) deliver(ctx context.Context, l *loan, parameter []byte, array 
 		return err
 	}
 	if need := int64(t.Memory()); need > c.server.MaxFrame {
-		return fmt.Errorf("%w: its %d events and %d headers take %d bytes, %d are the most", errTooLarge, t.Events, t.Headers, need, c.server.MaxFrame)
+		return fmt.Errorf("%w: its %d events and %d headers take %d bytes, %d are the most", ErrTooLarge, t.Events, t.Headers, need, c.server.MaxFrame)
 	} else if err := l.grow(ctx, need); err != nil {
 		return err
 	}

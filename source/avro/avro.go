@@ -187,7 +187,11 @@ func (r *source) serve(ctx context.Context, conn net.Conn) {
 		r.log.Debug("A client is disconnected as ipFilterRules say", "from", conn.RemoteAddr().String())
 		return
 	}
-	if err := r.server.Serve(ctx, r.force, conn); err != nil {
+	err := r.server.Serve(ctx, r.force, conn)
+	if errors.Is(err, avrorpc.ErrTooLarge) {
+		err = fmt.Errorf("%w (max-frame-size)", err)
+	}
+	if err != nil {
 		r.reading.Report(slog.LevelWarn, fmt.Errorf("reading from %s: %w", conn.RemoteAddr(), err), 0)
 	}
 }

@@ -275,6 +275,21 @@ func TestGarbageIsReportedSeldom(t *testing.T) {
 	}
 }
 
+func TestTooLargeAFrame(t *testing.T) {
+	r := start(t, nil, "max-frame-size = 65536")
+	c := dial(t, client.Options{Address: r.address()})
+	if err := c.AppendBatch(background, flume.Batch{{Body: make([]byte, 100_000)}}); err == nil {
+		t.Error("it was taken")
+	}
+	if err := c.AppendBatch(background, flume.Batch{{Body: make([]byte, 60_000)}}); err != nil {
+		t.Error(err)
+	}
+	r.stop()
+	if log := r.Logged(); !strings.Contains(log, "the frame is too large: a frame of more than 65536 bytes (max-frame-size)") {
+		t.Error(log)
+	}
+}
+
 func TestIPFilterAtThePort(t *testing.T) {
 	f := func(rules string, want bool) {
 		t.Helper()
