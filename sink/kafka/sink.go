@@ -120,7 +120,8 @@ func (v *voyage) settle(i int, fate error) {
 func (v *voyage) outcome() error {
 	e := &flume.PartialError{InOrder: true}
 	for i, fate := range v.fates {
-		if r, ok := fate.(refusal); ok {
+		var r refusal
+		if errors.As(fate, &r) {
 			e.Rejected = append(e.Rejected, flume.Rejected{Index: i, Err: r.error})
 		} else {
 			e.Pending = append(e.Pending, i)
