@@ -29,7 +29,7 @@ type sink struct {
 	most  int           // bytes of a record
 	round int           // bytes under way at once, since a broker has refused more; 0: all
 
-	left  bool // the client may still have records of a delivery that was given up
+	left bool // the client may still have records of a delivery that was given up
 
 	sendTimer, rollbacks *atomic.Int64
 }
