@@ -29,6 +29,8 @@ type sink struct {
 	most  int           // bytes of a record
 	round int           // bytes under way at once, since a broker has refused more; 0: all
 
+	left bool // the client may still have records of a delivery that was given up
+
 	sendTimer, rollbacks *atomic.Int64
 }
 
@@ -139,7 +141,13 @@ func (v *voyage) outcome() error {
 }
 
 // sendAll sends every record that has no fate yet. The error means that ctx has ended, and nobody knows what arrived.
-func (s *sink) sendAll(ctx context.Context, v *voyage) error {
+func (s *sink) sendAll(ctx context.Context, v *voyage) (err error) {
+	defer func() { s.left = err != nil }()
+	if s.left {
+		if err := s.cl.Flush(ctx); err != nil { // else the new ones share their fate
+			return fmt.Errorf("waiting for records that were given up: %w", err)
+		}
+	}
 	var list []int // of one round
 	weighed := 0
 	if s.round == 0 && v.fates == nil {

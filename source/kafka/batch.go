@@ -1,7 +1,6 @@
 package kafka
 
 import (
-	"fmt"
 	"math/bits"
 	"slices"
 	"strconv"
@@ -63,50 +62,13 @@ func length(runs []run) int {
 	return n
 }
 
-// refuse finds the records among the first n that are no events and were not refused yet.
-func (f *format) refuse(runs []run, n int) (refused []flume.Rejection, mark func()) {
-	if !f.flume {
-		return nil, nil
-	}
-	var marks []func()
-	for i := range runs {
-		r := &runs[i]
-		for j, rec := range r.records[:min(n, len(r.records))] {
-			if r.refused != nil && r.refused[j] {
-				continue
-			}
-			var t event.Tally
-			err := t.Value(rec.Value)
-			if err == nil {
-				continue
-			}
-			refused = append(refused, flume.Rejection{
-				Event: f.raw(rec), Err: err, Position: fmt.Sprintf("%s-%d@%d", r.topic, r.partition, rec.Offset),
-			})
-			marks = append(marks, func() {
-				if r.refused == nil {
-					r.refused = make([]bool, len(r.records))
-				}
-				r.refused[j] = true
-			})
-		}
-		if n -= len(r.records); n <= 0 {
-			break
-		}
-	}
-	return refused, func() {
-		for _, m := range marks {
-			m()
-		}
-	}
-}
-
 // raw is a record as an event with its value as the body, whatever the format.
 func (f *format) raw(r *kgo.Record) flume.Event {
 	plain := *f
 	plain.flume, plain.simple = false, false
-	b := plain.batch([]run{{topic: r.Topic, partition: r.Partition, records: []*kgo.Record{r}}}, 1, true)
-	return b[0]
+	runs := []run{{topic: r.Topic, partition: r.Partition, records: []*kgo.Record{r}}}
+	need, _ := plain.survey(runs, 1)
+	return plain.batch(runs, 1, need, true)[0]
 }
 
 // need is what a batch takes.
@@ -118,8 +80,16 @@ type need struct {
 	bodies  int // bytes of values
 }
 
-func (f *format) count(runs []run, n int) need {
+// A refusal is a record that is no event.
+type refusal struct {
+	run, record int
+	err         error
+}
+
+// survey looks at the first n records, those apart that were refused before: what they need, and which are no events.
+func (f *format) survey(runs []run, n int) (need, []refusal) {
 	var t need
+	var refused []refusal
 	t.values.Spare = f.own + 1 + len(f.mapped)
 	millis := int64(-1)
 	for i := range runs {
@@ -127,6 +97,12 @@ func (f *format) count(runs []run, n int) need {
 		for j, rec := range r.records[:min(n, len(r.records))] {
 			if r.refused != nil && r.refused[j] {
 				continue
+			}
+			if f.flume {
+				if err := t.values.Value(rec.Value); err != nil {
+					refused = append(refused, refusal{i, j, err})
+					continue
+				}
 			}
 			t.events++
 			t.headers += f.own
@@ -146,15 +122,23 @@ func (f *format) count(runs []run, n int) need {
 					t.text += len(v)
 				}
 			}
-			if f.flume {
-				_ = t.values.Value(rec.Value) // refuse has left only those that are events
-			}
 		}
 		if n -= len(r.records); n <= 0 {
 			break
 		}
 	}
-	return t
+	return t, refused
+}
+
+// refuse marks records that stand in the dead letters. They are passed, and not looked at again.
+func refuse(runs []run, refused []refusal) {
+	for _, x := range refused {
+		r := &runs[x.run]
+		if r.refused == nil {
+			r.refused = make([]bool, len(r.records))
+		}
+		r.refused[x.record] = true
+	}
 }
 
 // digits is the number of bytes of n in decimal, or one or two more.
@@ -165,11 +149,10 @@ func digits(n int64) int {
 	return bits.Len64(uint64(n))*1233>>12 + 1
 }
 
-// batch makes events of the first n records. Where copied is set bodies are copied out of the buffers that the client
+// batch makes events of the first n records, which survey has looked at. Where copied is set bodies are copied out of the buffers that the client
 // fetched. The batch takes one allocation for the events, one for their headers, one or two for the headers' text, one
 // for copied bodies.
-func (f *format) batch(runs []run, n int, copied bool) flume.Batch {
-	t := f.count(runs, n)
+func (f *format) batch(runs []run, n int, t need, copied bool) flume.Batch {
 	w := writer{f: f, batch: make(flume.Batch, 0, t.events)}
 	w.text.Grow(t.text)
 	switch {

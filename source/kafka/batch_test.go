@@ -27,6 +27,11 @@ func formatOf(t testing.TB, pairs ...string) *format {
 	return &f
 }
 
+func batchOf(f *format, runs []run, n int, copied bool) flume.Batch {
+	need, _ := f.survey(runs, n)
+	return f.batch(runs, n, need, copied)
+}
+
 func at(ms int64) time.Time { return time.UnixMilli(ms) }
 
 func text(h flume.Headers) string {
@@ -79,7 +84,7 @@ func TestHeaders(t *testing.T) {
 				c.change(r)
 			}
 			for _, copied := range []bool{false, true} {
-				b := f.batch([]run{{topic: "t", partition: 3, records: []*kgo.Record{r}}}, 1, copied)
+				b := batchOf(f, []run{{topic: "t", partition: 3, records: []*kgo.Record{r}}}, 1, copied)
 				if got := text(b[0].Headers); got != c.want || string(b[0].Body) != "body" {
 					t.Errorf("got  %q %q\nwant %q", got, b[0].Body, c.want)
 				}
@@ -96,7 +101,7 @@ func TestEventsAreApart(t *testing.T) {
 	for _, settings := range [][]string{nil, {"header.timestamp", "K"}, {"useFlumeEventFormat", "true"}} {
 		f := formatOf(t, settings...)
 		runs := runsOf(f, 2, 5, 100)
-		b := f.batch(runs, 10, true)
+		b := batchOf(f, runs, 10, true)
 		want := make([]string, len(b))
 		for i := range b {
 			want[i] = text(b[i].Headers) + string(b[i].Body)
@@ -139,11 +144,11 @@ func TestPartOfRuns(t *testing.T) {
 	if n := length(runs); n != 12 {
 		t.Fatal(n)
 	}
-	if b := f.batch(runs, 6, true); len(b) != 6 || b[5].Headers[4].Value != "key-00001" {
+	if b := batchOf(f, runs, 6, true); len(b) != 6 || b[5].Headers[4].Value != "key-00001" {
 		t.Errorf("the first six: %v", b)
 	}
 	runs = consume(runs, 6)
-	if b := f.batch(runs, 100, true); len(runs) != 2 || len(b) != 6 || b[0].Headers[4].Value != "key-00002" {
+	if b := batchOf(f, runs, 100, true); len(runs) != 2 || len(b) != 6 || b[0].Headers[4].Value != "key-00002" {
 		t.Errorf("the last six: %v", b)
 	}
 	if runs = consume(runs, 6); len(runs) != 0 {
@@ -153,7 +158,7 @@ func TestPartOfRuns(t *testing.T) {
 
 // A tombstone is an event with an empty body.
 func TestTombstone(t *testing.T) {
-	b := formatOf(t).batch([]run{{topic: "t", records: []*kgo.Record{{Topic: "t", Key: []byte("k")}}}}, 1, true)
+	b := batchOf(formatOf(t), []run{{topic: "t", records: []*kgo.Record{{Topic: "t", Key: []byte("k")}}}}, 1, true)
 	if len(b) != 1 || b[0].Body == nil || len(b[0].Body) != 0 {
 		t.Errorf("got %+v", b)
 	}
@@ -195,22 +200,22 @@ func TestGoldenValues(t *testing.T) {
 		r.records = append(r.records, &kgo.Record{Topic: "test3", Partition: 1, Offset: int64(i), Value: value, Timestamp: at(5)})
 	}
 	runs := []run{r}
-	refused, mark := f.refuse(runs, len(values))
-	mark()
-	again, _ := f.refuse(runs, len(values))
+	_, refused := f.survey(runs, len(values))
+	refuse(runs, refused)
+	need, again := f.survey(runs, len(values))
 	if len(again) != 0 {
 		t.Errorf("%d are refused twice", len(again))
 	}
-	b := f.batch(runs, len(values), true)
+	b := f.batch(runs, len(values), need, true)
 	for i, g := range values {
-		place := fmt.Sprintf("test3-1@%d", i)
 		if !g.Readable {
-			if len(refused) == 0 || refused[0].Position != place {
+			if len(refused) == 0 || refused[0].record != i || refused[0].err == nil {
 				t.Errorf("%s was not refused", g.File)
 				continue
 			}
-			if r0 := refused[0]; r0.Err == nil || string(r0.Event.Body) != string(r.records[i].Value) || text(r0.Event.Headers) != fmt.Sprintf("timestamp=5 topic=test3 partition=1 offset=%d", i) {
-				t.Errorf("%s: %+v", g.File, r0)
+			e := f.raw(r.records[i])
+			if string(e.Body) != string(r.records[i].Value) || text(e.Headers) != fmt.Sprintf("timestamp=5 topic=test3 partition=1 offset=%d", i) {
+				t.Errorf("%s: %+v", g.File, e)
 			}
 			refused = refused[1:]
 			continue
@@ -237,7 +242,7 @@ func TestAllocations(t *testing.T) {
 		f := formatOf(t, settings...)
 		runs := runsOf(f, 2, 50, 500)
 		for _, copied := range []bool{true, false} {
-			if n := testing.AllocsPerRun(50, func() { f.batch(runs, 100, copied) }); n > 8 {
+			if n := testing.AllocsPerRun(50, func() { batchOf(f, runs, 100, copied) }); n > 8 {
 				t.Errorf("%s: %v allocations for 100 events", name, n)
 			}
 		}
@@ -256,11 +261,7 @@ func BenchmarkBatch(b *testing.B) {
 			runs := runsOf(f, 1, events, 500)
 			b.ReportAllocs()
 			for b.Loop() {
-				refused, mark := f.refuse(runs, events)
-				if len(refused) > 0 {
-					mark()
-				}
-				if got := f.batch(runs, events, c.copied); len(got) != events {
+				if got := batchOf(f, runs, events, c.copied); len(got) != events {
 					b.Fatal(len(got))
 				}
 			}
@@ -277,9 +278,9 @@ func FuzzBatch(f *testing.F) {
 	form := formatOf(f, "useFlumeEventFormat", "true", "header.a", "K")
 	f.Fuzz(func(t *testing.T, value, key []byte) {
 		runs := []run{{topic: "t", records: []*kgo.Record{{Topic: "t", Value: value, Key: key, Headers: []kgo.RecordHeader{{Key: "K", Value: key}}}}}}
-		refused, mark := form.refuse(runs, 1)
-		mark()
-		b := form.batch(runs, 1, true)
+		_, refused := form.survey(runs, 1)
+		refuse(runs, refused)
+		b := batchOf(form, runs, 1, true)
 		if len(refused)+len(b) != 1 {
 			t.Fatalf("%d refused, %d events", len(refused), len(b))
 		}

@@ -277,20 +277,25 @@ func (s *source) pass(n int, share bool, emit flume.Emit) error {
 	defer cancel()
 	s.setAbandon(cancel)
 	defer s.setAbandon(nil)
-	if refused, mark := s.format.refuse(s.held, n); len(refused) > 0 {
-		if err := s.env.Reject(ctx, refused...); err != nil {
-			return fmt.Errorf("writing %d records to the dead letters: %w", len(refused), err)
+	need, refused := s.format.survey(s.held, n)
+	if len(refused) > 0 {
+		out := make([]flume.Rejection, len(refused))
+		for i, x := range refused {
+			r := s.held[x.run].records[x.record]
+			out[i] = flume.Rejection{Event: s.format.raw(r), Err: x.err, Position: position(r)}
 		}
-		mark()
+		if err := s.env.Reject(ctx, out...); err != nil {
+			return fmt.Errorf("writing %d records to the dead letters: %w", len(out), err)
+		}
+		refuse(s.held, refused)
 	}
-	b := s.format.batch(s.held, n, !share)
-	if len(b) == 0 {
+	if need.events == 0 {
 		return nil
 	}
-	err := emit(ctx, b)
+	err := emit(ctx, s.format.batch(s.held, n, need, !share))
 	if n == 1 && errors.Is(err, flume.ErrTooLarge) {
-		r := s.held[0].records[0]
-		return s.env.Reject(ctx, flume.Rejection{Event: s.format.batch(s.held, 1, true)[0], Err: err, Position: position(r)})
+		whole := s.format.batch(s.held, 1, need, true)[0] // the one that was emitted may have been changed
+		return s.env.Reject(ctx, flume.Rejection{Event: whole, Err: err, Position: position(s.held[0].records[0])})
 	}
 	return err
 }
