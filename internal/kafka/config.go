@@ -70,7 +70,7 @@ func (c *config) conflicts() []conflict {
 
 // options makes the client's options. It opens key stores and login files.
 func (c *config) options(prefix, jaasFile, krb5File string) ([]kgo.Opt, error) {
-	tls, err := c.security.config(&c.stores)
+	tls, err := c.security.channel(&c.stores)
 	if err != nil {
 		return nil, fmt.Errorf("reading %sssl.*: %w", prefix, err)
 	}

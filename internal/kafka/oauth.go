@@ -1,13 +1,13 @@
 package kafka
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -23,7 +23,7 @@ import (
 
 // bearer logs in with a token: fetched from an endpoint, read from a file, or made from the login module's options.
 // The last has no signature; brokers that are set up for tests take it.
-func (l *login) bearer(m *module, s *security) (sasl.Mechanism, error) {
+func (l *login) bearer(m *module) (sasl.Mechanism, error) {
 	if m != nil && !m.is("OAuthBearerLoginModule") {
 		return nil, errors.New("sasl.mechanism OAUTHBEARER needs the login module OAuthBearerLoginModule")
 	}
@@ -158,19 +158,19 @@ func (l *login) tokens(m *module) (*tokens, error) {
 	}
 	// The endpoint has stores of its own, among the login module's options.
 	s := security{protocol: "SSL", keyPassword: m.option("ssl.key.password")}
-	conf, err := s.config(&stores{
+	secure, err := s.channel(&stores{
 		keystore: m.option("ssl.keystore.location"), keystorePassword: m.option("ssl.keystore.password"),
 		truststore: m.option("ssl.truststore.location"), truststorePassword: m.option("ssl.truststore.password"),
 	})
 	if err != nil {
 		return nil, err
 	}
+	plain := dialer{timeout: cmp.Or(l.connect, l.read)}
+	encrypted := plain
+	encrypted.tls = secure
 	t.client = http.Client{
-		Timeout: l.read,
-		Transport: &http.Transport{
-			Proxy: http.ProxyFromEnvironment, TLSClientConfig: conf, DisableKeepAlives: true,
-			DialContext: (&net.Dialer{Timeout: l.connect}).DialContext,
-		},
+		Timeout:   l.read,
+		Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true, DialContext: plain.dial, DialTLSContext: encrypted.dial},
 	}
 	return t, nil
 }

@@ -64,7 +64,7 @@ func (l *login) mechanism(s *security, jaasFile, krb5File string) (sasl.Mechanis
 	case "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512":
 		return l.password(m)
 	case "OAUTHBEARER":
-		return l.bearer(m, s)
+		return l.bearer(m)
 	case "GSSAPI":
 		return l.kerberos(m, krb5File)
 	}

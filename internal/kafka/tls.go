@@ -54,34 +54,45 @@ func (s *security) rangeOf() (lowest, highest uint16) {
 	return lowest, highest
 }
 
-// config returns nil where TLS is not spoken.
-func (s *security) config(files *stores) (*tls.Config, error) {
+// channel is how to open TLS with a broker.
+type channel struct {
+	config  *tls.Config
+	trust   sluicetls.Trust
+	anyHost bool
+}
+
+// open shakes hands. The server's certificates are judged by Java's rules; Go's own would not take a certificate that
+// is itself in the trust store.
+func (t *channel) open(ctx context.Context, conn net.Conn, host string) (net.Conn, error) {
+	c := t.config.Clone()
+	v := sluicetls.Verifier{Trust: t.trust, Host: host}
+	if t.anyHost {
+		v.Host = ""
+	}
+	c.ServerName, c.InsecureSkipVerify, c.VerifyConnection = host, true, v.Verify
+	secure := tls.Client(conn, c)
+	if err := secure.HandshakeContext(ctx); err != nil {
+		return nil, fmt.Errorf("opening TLS with %s: %w", conn.RemoteAddr(), err)
+	}
+	return secure, nil
+}
+
+// channel opens the stores; nil where TLS is not spoken.
+func (s *security) channel(files *stores) (*channel, error) {
 	if !s.tls() {
 		return nil, nil
 	}
 	lowest, highest := s.rangeOf()
-	// The certificate is judged by the dialer, by Java's rules.
-	c := &tls.Config{MinVersion: lowest, MaxVersion: highest, CipherSuites: s.suites, InsecureSkipVerify: true}
+	t := &channel{config: &tls.Config{MinVersion: lowest, MaxVersion: highest, CipherSuites: s.suites}, anyHost: s.anyHost}
 	cert, err := s.certificate(files)
 	if err != nil {
 		return nil, err
 	}
 	if cert != nil {
-		c.Certificates = []tls.Certificate{*cert}
+		t.config.Certificates = []tls.Certificate{*cert}
 	}
-	trust, err := s.trust(files)
-	if err != nil {
-		return nil, err
-	}
-	v := sluicetls.Verifier{Trust: trust}
-	c.VerifyConnection = func(state tls.ConnectionState) error {
-		v := v
-		if !s.anyHost {
-			v.Host = state.ServerName
-		}
-		return v.Verify(state)
-	}
-	return c, nil
+	t.trust, err = s.trust(files)
+	return t, err
 }
 
 func (s *security) certificate(files *stores) (*tls.Certificate, error) {
@@ -122,12 +133,16 @@ func (s *security) trust(files *stores) (sluicetls.Trust, error) {
 type dialer struct {
 	timeout       time.Duration
 	send, receive int
-	tls           *tls.Config // nil: plain
+	tls           *channel // nil: plain
 }
 
 func (d *dialer) dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, d.timeout)
 	defer cancel()
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return nil, err
+	}
 	conn, err := new(net.Dialer).DialContext(ctx, network, addr)
 	if err != nil {
 		return nil, err
@@ -136,13 +151,9 @@ func (d *dialer) dial(ctx context.Context, network, addr string) (net.Conn, erro
 		err = buffers(tcp, d.send, d.receive)
 	}
 	if err == nil && d.tls != nil {
-		c := d.tls.Clone()
-		if c.ServerName, _, err = net.SplitHostPort(addr); err == nil {
-			secure := tls.Client(conn, c)
-			if err = secure.HandshakeContext(ctx); err == nil {
-				return secure, nil
-			}
-			err = fmt.Errorf("opening TLS with %s: %w", addr, err)
+		var secure net.Conn
+		if secure, err = d.tls.open(ctx, conn, host); err == nil {
+			return secure, nil
 		}
 	}
 	if err != nil {
