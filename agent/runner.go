@@ -91,8 +91,8 @@ func (r *runner) open(ctx context.Context) ([]flume.Drain, context.Context) {
 }
 
 // run drains until ctx has ended and, of volatile channels, nothing is left; or until the agent's patience ends. When it
-// returns no sink is used any more.
-func (r *runner) run(ctx context.Context) {
+// returns no sink is used any more. A sink alone needs no processor.
+func (r *runner) run(ctx context.Context, processor flume.SinkProcessor) {
 	defer r.giveUp()
 	trouble := supervise.Trouble{Log: r.log, Failing: "events cannot be delivered", Over: "events are delivered again"}
 	backoff := supervise.Backoff{Least: retryLeast, Most: retryMost}
@@ -112,7 +112,7 @@ func (r *runner) run(ctx context.Context) {
 			group, rounds = r.open(ctx)
 			continue
 		}
-		err := r.round(rounds, group)
+		err := r.round(rounds, processor, group)
 		switch {
 		case err == nil:
 			empty = 0
@@ -150,13 +150,13 @@ func (r *runner) settle(ctx context.Context) {
 	}
 }
 
-// round is one round of the processor; a sink alone needs none.
-func (r *runner) round(ctx context.Context, group []flume.Drain) (err error) {
-	if r.part.processor == nil {
+// round is one round of the processor, or of the sink alone.
+func (r *runner) round(ctx context.Context, processor flume.SinkProcessor, group []flume.Drain) (err error) {
+	defer supervise.Recover("draining with "+r.part.name, &err)
+	if processor == nil {
 		return group[0].Once(ctx)
 	}
-	defer supervise.Recover("choosing a sink of group "+r.part.name, &err)
-	return r.part.processor.Process(ctx, group)
+	return processor.Process(ctx, group)
 }
 
 // pause waits after a failure. The end of ctx wakes it, so that draining begins at once; then patience is the limit.
