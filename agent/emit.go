@@ -46,6 +46,24 @@ type outlet struct {
 	putAttempt, putSuccess, takeAttempt, takeSuccess *atomic.Int64
 }
 
+// Take is the channel's; a panic is an error.
+func (c *outlet) Take(ctx context.Context, l flume.Limits) (tx flume.Transaction, err error) {
+	defer supervise.Recover("taking events from channel "+c.name, &err)
+	return c.Channel.Take(ctx, l)
+}
+
+// putBack rolls a transaction back. A panic is said, so that the other transactions are rolled back too.
+func putBack(tx flume.Transaction, bugs *supervise.Trouble) {
+	var err error
+	defer func() {
+		if err != nil {
+			bugs.Report(slog.LevelError, err, 0)
+		}
+	}()
+	defer supervise.Recover("rolling back", &err)
+	tx.Rollback()
+}
+
 // A refusal is what one interceptor of the chain has rejected of a batch.
 type refusal struct {
 	by     string
@@ -64,7 +82,7 @@ func (in *inlet) emit(ctx context.Context, b flume.Batch) (err error) {
 	defer func() {
 		for _, tx := range txs {
 			if tx != nil {
-				tx.Rollback() // a no-op where it was committed
+				putBack(tx, &in.bugs) // a no-op where it was committed
 			}
 		}
 	}()

@@ -223,7 +223,11 @@ func (r *run) openSource(ctx context.Context, p *sourcePart, log *slog.Logger, c
 	if err != nil {
 		return nil, err
 	}
-	return &openSource{Source: s, source: sync.OnceValue(s.Close), inlet: in}, nil
+	closing := func() (err error) {
+		defer supervise.Recover("closing source "+p.name, &err)
+		return s.Close()
+	}
+	return &openSource{Source: s, source: sync.OnceValue(closing), inlet: in}, nil
 }
 
 func closeAll(interceptors []openInterceptor) error {
@@ -310,6 +314,7 @@ func (r *run) keep(needed context.Context, to *runner, at int, p *sinkPart, trie
 		},
 		Use: func(ctx context.Context, s flume.Sink) error {
 			d := r.drain(p, s, from, counters, log)
+			d.bugs = &to.bugs
 			d.dismiss = func(err error) {
 				to.dismiss(at, d)
 				broken <- err

@@ -24,7 +24,8 @@ type runner struct {
 	part *groupPart
 	log  *slog.Logger
 	hard context.Context
-	over context.Context // has ended: who takes with it does not wait
+	over context.Context   // has ended: who takes with it does not wait
+	bugs supervise.Trouble // of channels, where no drain tells of it
 
 	mu      sync.Mutex
 	drains  []*drain      // as part.sinks; nil: not open
@@ -42,6 +43,7 @@ func newRunner(part *groupPart, log *slog.Logger, hard context.Context) *runner 
 	over, cancel := context.WithCancel(context.Background())
 	cancel()
 	r := &runner{part: part, log: log, hard: hard, over: over,
+		bugs:    supervise.Trouble{Log: log, Failing: "a channel does not work"},
 		changed: make(chan struct{}, 1), refresh: func() {}, trying: len(part.sinks), tried: make(chan struct{}),
 		drains: make([]*drain, len(part.sinks)), outlets: make([]*outlet, len(part.sinks)), taken: map[*outlet]flume.Transaction{}}
 	for _, s := range part.sinks {
@@ -195,7 +197,7 @@ func (r *runner) left() bool {
 			continue
 		}
 		if tx, err := o.Take(r.over, flume.Limits{Events: 1}); err == nil {
-			tx.Rollback()
+			putBack(tx, &r.bugs)
 			return true
 		}
 	}
@@ -243,6 +245,7 @@ func (r *runner) waitAny(ctx context.Context) bool {
 			r.taken[a.from] = a.tx
 		} else if !errors.Is(a.err, flume.ErrEmpty) {
 			sound = false
+			r.bugs.Report(slog.LevelWarn, a.err, retryLeast)
 		}
 	}
 	return sound
@@ -257,7 +260,6 @@ func (r *runner) ready(o *outlet) flume.Transaction {
 
 // dismiss takes out a drain whose sink has broken down; the sink's keeper opens it again.
 func (r *runner) dismiss(at int, d *drain) {
-	d.giveUp()
 	r.publish(at, d.from, nil)
 }
 
@@ -272,7 +274,7 @@ func (r *runner) giveUp() {
 		}
 	}
 	for _, tx := range r.taken {
-		tx.Rollback()
+		putBack(tx, &r.bugs)
 	}
 	clear(r.taken)
 }
