@@ -29,7 +29,14 @@ type inlet struct {
 	hard         context.Context
 
 	received, accepted, failed, processing, rejected, dropped *atomic.Int64
-	optional                                                  []*supervise.Trouble // for each of channels
+	optional                                                  []*option       // for each of channels
+	over                                                      context.Context // has ended: who puts with it does not wait
+}
+
+// An option is a channel as one that may be left out.
+type option struct {
+	trouble supervise.Trouble
+	failed  atomic.Pointer[error] // why, the last time it was waited for; until it takes something it is not waited for again
 }
 
 type openInterceptor struct {
@@ -48,7 +55,7 @@ type outlet struct {
 
 // Take is the channel's; a panic is an error.
 func (c *outlet) Take(ctx context.Context, l flume.Limits) (tx flume.Transaction, err error) {
-	defer supervise.Recover("taking events from channel "+c.name, &err)
+	defer supervise.Recover("taking events", &err)
 	return c.Channel.Take(ctx, l)
 }
 
@@ -181,17 +188,35 @@ func (in *inlet) offer(ctx context.Context, channel int, b flume.Batch) {
 	if len(b) == 0 {
 		return
 	}
-	tx, err := in.put(ctx, channel, b)
-	if err == nil {
-		defer tx.Rollback()
-		err = in.channels[channel].settle(in.hard, tx, len(b))
+	o := in.optional[channel]
+	last := o.failed.Load()
+	if last != nil {
+		ctx = in.over
+	}
+	err := in.give(ctx, channel, b)
+	if last != nil && errors.Is(err, context.Canceled) {
+		err = *last
 	}
 	if err != nil {
+		why := err
+		o.failed.Store(&why)
 		in.dropped.Add(int64(len(b)))
-		in.optional[channel].Report(slog.LevelError, err, 0)
+		o.trouble.Report(slog.LevelError, err, 0)
 		return
 	}
-	in.optional[channel].End()
+	o.failed.Store(nil)
+	o.trouble.End()
+}
+
+// give puts and commits. A panic is an error: it is not the source's, whose events the required channels have.
+func (in *inlet) give(ctx context.Context, channel int, b flume.Batch) (err error) {
+	defer supervise.Recover("offering events to an optional channel", &err)
+	tx, err := in.put(ctx, channel, b)
+	if err != nil {
+		return err
+	}
+	defer putBack(tx, &in.bugs)
+	return in.channels[channel].settle(in.hard, tx, len(b))
 }
 
 // orders are the orders of Put and Commit over a source's channels.

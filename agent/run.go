@@ -190,11 +190,14 @@ func (r *run) openSource(ctx context.Context, p *sourcePart, log *slog.Logger, c
 		failed: counters.Counter("ChannelWriteFail"), processing: counters.Counter("GenericProcessingFail"),
 		rejected: counters.Counter("RejectedCount"), dropped: counters.Counter("OptionalDropCount"),
 	}
+	var end context.CancelFunc
+	in.over, end = context.WithCancel(context.Background())
+	end()
 	env := r.env(p.Section, log, counters)
 	for _, c := range p.channels {
 		in.channels = append(in.channels, r.channels[c].outlet)
-		in.optional = append(in.optional, &supervise.Trouble{Log: log,
-			Failing: "optional channel " + c.name + " does not take events, which go on without it", Over: "optional channel " + c.name + " takes events again"})
+		in.optional = append(in.optional, &option{trouble: supervise.Trouble{Log: log,
+			Failing: "optional channel " + c.name + " does not take events, which go on without it", Over: "optional channel " + c.name + " takes events again"}})
 		env.TransactionCapacity = least(env.TransactionCapacity, c.Limits.TransactionCapacity)
 	}
 	in.prepare, in.commit = orders(p.channels, in.channels)

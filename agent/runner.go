@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
@@ -154,7 +155,7 @@ func (r *runner) settle(ctx context.Context) {
 
 // round is one round of the processor, or of the sink alone.
 func (r *runner) round(ctx context.Context, processor flume.SinkProcessor, group []flume.Drain) (err error) {
-	defer supervise.Recover("draining with "+r.part.name, &err)
+	defer supervise.Recover("draining a channel", &err)
 	if processor == nil {
 		return group[0].Once(ctx)
 	}
@@ -245,7 +246,7 @@ func (r *runner) waitAny(ctx context.Context) bool {
 			r.taken[a.from] = a.tx
 		} else if !errors.Is(a.err, flume.ErrEmpty) {
 			sound = false
-			r.bugs.Report(slog.LevelWarn, a.err, retryLeast)
+			r.bugs.Report(slog.LevelWarn, fmt.Errorf("taking events from channel %s: %w", a.from.name, a.err), retryLeast)
 		}
 	}
 	return sound
