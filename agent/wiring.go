@@ -419,13 +419,7 @@ func (a *assembly) sizes(sec *conf.Section, l conf.Limits, c *channelPart, what 
 	if l.BatchSize == 0 || most == 0 || l.BatchSize <= most {
 		return
 	}
-	key := ""
-	for _, v := range sec.Values {
-		if v.Text == fmt.Sprint(l.BatchSize) && strings.Contains(strings.ToLower(v.Key), "batch") {
-			key = v.Key
-		}
-	}
-	a.report(sec, conf.Warning, key, "the batch size is %d, the transactionCapacity of channel %s (%s) is %d: Flume does not run this %s, Sluice runs it with %d; raise %s or lower the batch size",
+	a.report(sec, conf.Warning, l.BatchSizeKey, "the batch size is %d, the transactionCapacity of channel %s (%s) is %d: Flume does not run this %s, Sluice runs it with %d; raise %s or lower the batch size",
 		l.BatchSize, c.name, c.Section.Pos, most, what, most, c.Section.Path("transactionCapacity"))
 }
 
