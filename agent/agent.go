@@ -61,7 +61,7 @@ func New(cfg *conf.Agent, o Options) (*Agent, conf.Problems) {
 	if o.StopTimeout == 0 {
 		o.StopTimeout = stopTimeout
 	}
-	w, problems := assemble(o.Kit, cfg, o.Property, o.Log)
+	w, problems := assemble(o.Kit, cfg, o.Property)
 	problems = append(problems, loops([]wiring{w})...)
 	bound := int64(letterBound)
 	if text, ok := o.Property(propertyBound); ok {

@@ -2,7 +2,6 @@ package agent
 
 import (
 	"fmt"
-	"log/slog"
 	"maps"
 	"slices"
 	"strings"
@@ -18,7 +17,7 @@ func Check(kit Kit, configs []*conf.Config, property conf.Lookup) conf.Problems 
 	var wirings []wiring
 	for _, cfg := range configs {
 		for _, agent := range cfg.Agents {
-			w, found := assemble(kit, agent, property, slog.New(slog.DiscardHandler))
+			w, found := assemble(kit, agent, property)
 			problems = append(problems, found...)
 			wirings = append(wirings, w)
 		}

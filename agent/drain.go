@@ -30,6 +30,7 @@ type drain struct {
 	hard    context.Context
 	ready   func(*outlet) flume.Transaction // what a wait has taken already; nil outside of groups over several channels
 	over    context.Context                 // has ended: who takes with it does not wait
+	bugs    *supervise.Trouble              // the runner's
 	broken  error                           // the panic of the sink, which is not used any more
 	dismiss func(err error)                 // has the sink closed and opened again
 
@@ -45,7 +46,9 @@ type drain struct {
 	complete, underflow, empty, attempt, success, failed, unread, rejected *atomic.Int64
 }
 
-// A parking is events that the sink could not deliver yet. They stay taken from the channel.
+// A parking is events that the sink could not deliver yet. They stay taken from the channel. It is for sinks whose
+// destinations fail independently of one another, as the files of a sink that writes to many directories do: what waits
+// for one shall not hold up the rest. No sink of this version is one; those whose order counts set PartialError.InOrder.
 type parking struct {
 	tx      flume.Transaction
 	taken   int // which one it was of all that the drain has taken
@@ -154,7 +157,7 @@ func (d *drain) deliver(p parking) error {
 	aside := false
 	defer func() {
 		if !aside {
-			p.tx.Rollback() // a no-op after Commit
+			putBack(p.tx, d.bugs) // a no-op after Commit
 		}
 	}()
 	b := p.tx.Batch()
@@ -167,6 +170,8 @@ func (d *drain) deliver(p parking) error {
 	var bug *supervise.Bug
 	if errors.As(err, &bug) {
 		d.broken = err
+		d.parked, aside = append(d.parked, p), true // so that all go back in their order
+		d.giveUp()
 		d.dismiss(err)
 	}
 	var partial *flume.PartialError
@@ -224,20 +229,24 @@ func (d *drain) settle(p parking, b flume.Batch, partial *flume.PartialError) (b
 	if whole && back {
 		return false, cause // rolled back by the caller
 	}
-	rest := p.tx
 	if !whole {
-		rest = p.tx.Split(keep)
+		rest := p.tx.Split(keep)
+		kept := false
+		defer func() {
+			if !kept {
+				putBack(rest, d.bugs)
+			}
+		}()
 		if err := d.commit(p.tx, len(b)-len(keep), delivered); err != nil {
-			p.tx.Rollback()
-			rest.Rollback()
+			putBack(p.tx, d.bugs) // before the rest, which stands at the head then
 			return false, err
 		}
+		if back {
+			return false, cause
+		}
+		kept = true
+		p.tx = rest
 	}
-	if back {
-		rest.Rollback()
-		return false, cause
-	}
-	p.tx = rest
 	d.setAside(p, cause)
 	return whole, nil
 }
@@ -256,7 +265,7 @@ func (d *drain) setAside(p parking, cause error) {
 func (d *drain) giveUp() {
 	slices.SortFunc(d.parked, func(a, b parking) int { return b.taken - a.taken })
 	for _, p := range d.parked {
-		p.tx.Rollback()
+		putBack(p.tx, d.bugs)
 	}
 	d.parked, d.waiting = nil, 0
 }

@@ -29,7 +29,14 @@ type inlet struct {
 	hard         context.Context
 
 	received, accepted, failed, processing, rejected, dropped *atomic.Int64
-	optional                                                  []*supervise.Trouble // for each of channels
+	optional                                                  []*option       // for each of channels
+	over                                                      context.Context // has ended: who puts with it does not wait
+}
+
+// An option is a channel as one that may be left out.
+type option struct {
+	trouble supervise.Trouble
+	failed  atomic.Pointer[error] // why, the last time it was waited for; until it takes something it is not waited for again
 }
 
 type openInterceptor struct {
@@ -44,6 +51,24 @@ type outlet struct {
 	volatile bool
 
 	putAttempt, putSuccess, takeAttempt, takeSuccess *atomic.Int64
+}
+
+// Take is the channel's; a panic is an error.
+func (c *outlet) Take(ctx context.Context, l flume.Limits) (tx flume.Transaction, err error) {
+	defer supervise.Recover("taking events", &err)
+	return c.Channel.Take(ctx, l)
+}
+
+// putBack rolls a transaction back. A panic is said, so that the other transactions are rolled back too.
+func putBack(tx flume.Transaction, bugs *supervise.Trouble) {
+	var err error
+	defer func() {
+		if err != nil {
+			bugs.Report(slog.LevelError, err, 0)
+		}
+	}()
+	defer supervise.Recover("rolling back", &err)
+	tx.Rollback()
 }
 
 // A refusal is what one interceptor of the chain has rejected of a batch.
@@ -64,7 +89,7 @@ func (in *inlet) emit(ctx context.Context, b flume.Batch) (err error) {
 	defer func() {
 		for _, tx := range txs {
 			if tx != nil {
-				tx.Rollback() // a no-op where it was committed
+				putBack(tx, &in.bugs) // a no-op where it was committed
 			}
 		}
 	}()
@@ -163,17 +188,35 @@ func (in *inlet) offer(ctx context.Context, channel int, b flume.Batch) {
 	if len(b) == 0 {
 		return
 	}
-	tx, err := in.put(ctx, channel, b)
-	if err == nil {
-		defer tx.Rollback()
-		err = in.channels[channel].settle(in.hard, tx, len(b))
+	o := in.optional[channel]
+	last := o.failed.Load()
+	if last != nil {
+		ctx = in.over
+	}
+	err := in.give(ctx, channel, b)
+	if last != nil && errors.Is(err, context.Canceled) {
+		err = *last
 	}
 	if err != nil {
+		why := err
+		o.failed.Store(&why)
 		in.dropped.Add(int64(len(b)))
-		in.optional[channel].Report(slog.LevelError, err, 0)
+		o.trouble.Report(slog.LevelError, err, 0)
 		return
 	}
-	in.optional[channel].End()
+	o.failed.Store(nil)
+	o.trouble.End()
+}
+
+// give puts and commits. A panic is an error: it is not the source's, whose events the required channels have.
+func (in *inlet) give(ctx context.Context, channel int, b flume.Batch) (err error) {
+	defer supervise.Recover("offering events to an optional channel", &err)
+	tx, err := in.put(ctx, channel, b)
+	if err != nil {
+		return err
+	}
+	defer putBack(tx, &in.bugs)
+	return in.channels[channel].settle(in.hard, tx, len(b))
 }
 
 // orders are the orders of Put and Commit over a source's channels.

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/sluice-io/sluice/flume"
 )
@@ -288,4 +289,70 @@ func TestEmitBatchOfNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.counter("SOURCE.s1", "EventReceivedCount", 0)
+}
+
+// half makes c1 required and the channel of that number optional.
+func half(optional int) Kit {
+	return Kit{Selectors: []flume.Kind[flume.Selector]{selectorKind("half", func(b flume.Batch, r *flume.Routes) {
+		r.Require(0, b...)
+		r.Offer(optional, b...)
+	})}}
+}
+
+func TestAnOptionalChannelThatPanicsIsNoConcernOfTheSource(t *testing.T) {
+	for _, in := range []string{"put", "putcommit", "putrollback"} {
+		t.Run(in, func(t *testing.T) {
+			kit := half(2)
+			kit.Channels = append(kit.Channels, madKind(in))
+			b := newBench(t, `
+				a1.channels = c1 c2 c3
+				a1.channels.c3.type = mad
+				a1.channels.c3.durable = true
+				a1.sources.s1.channels = c1 c2 c3
+				a1.sources.s1.selector.type = half`, kit)
+			if err := b.emit(t.Context(), events("a")); err != nil {
+				t.Errorf("c1 has committed the event and the source is told to send it again: %v", err)
+			}
+			b.holds("c1", "a")
+			_ = b.stop()
+		})
+	}
+}
+
+func TestAFullOptionalChannelDoesNotHoldTheSourceUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log logBuffer
+		b := newBench(t, "a1.sources.s1.selector.type = half", half(1), log.use)
+		defer func() { _ = b.stop() }()
+		emit := func(n int) {
+			t.Helper()
+			for range n {
+				if err := b.emit(t.Context(), events("a")); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		from := time.Now()
+		emit(8) // c2 has room for 3
+		if took := time.Since(from); took > 3*time.Second {
+			t.Errorf("8 batches took %v", took)
+		}
+		b.holds("c2", "a a a")
+		b.counter("SOURCE.s1", "OptionalDropCount", 5)
+		for _, m := range b.channels {
+			if tx, err := m.Take(t.Context(), flume.Limits{}); err != nil || tx.Commit(t.Context()) != nil {
+				t.Fatal(err)
+			}
+		}
+		emit(3)
+		b.holds("c2", "a a a")
+		if log.count("optional channel c2 takes events again") != 1 {
+			t.Errorf("its end is not said:\n%s", log.String())
+		}
+		from = time.Now()
+		emit(1) // waited for again, once
+		if took := time.Since(from); took != 3*time.Second {
+			t.Errorf("waited for %v", took)
+		}
+	})
 }

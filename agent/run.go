@@ -184,17 +184,20 @@ func (r *run) source(soft, force context.Context, p *sourcePart) <-chan struct{}
 
 func (r *run) openSource(ctx context.Context, p *sourcePart, log *slog.Logger, counters *stats.Counters) (_ *openSource, err error) {
 	in := &inlet{
-		name: p.name, selector: p.selector, letters: r.letters, hard: r.hard,
+		name: p.name, letters: r.letters, hard: r.hard,
 		bugs:     supervise.Trouble{Log: log, Failing: "events are not passed on"},
 		received: counters.Counter("EventReceivedCount"), accepted: counters.Counter("EventAcceptedCount"),
 		failed: counters.Counter("ChannelWriteFail"), processing: counters.Counter("GenericProcessingFail"),
 		rejected: counters.Counter("RejectedCount"), dropped: counters.Counter("OptionalDropCount"),
 	}
+	var end context.CancelFunc
+	in.over, end = context.WithCancel(context.Background())
+	end()
 	env := r.env(p.Section, log, counters)
 	for _, c := range p.channels {
 		in.channels = append(in.channels, r.channels[c].outlet)
-		in.optional = append(in.optional, &supervise.Trouble{Log: log,
-			Failing: "optional channel " + c.name + " does not take events, which go on without it", Over: "optional channel " + c.name + " takes events again"})
+		in.optional = append(in.optional, &option{trouble: supervise.Trouble{Log: log,
+			Failing: "optional channel " + c.name + " does not take events, which go on without it", Over: "optional channel " + c.name + " takes events again"}})
 		env.TransactionCapacity = least(env.TransactionCapacity, c.Limits.TransactionCapacity)
 	}
 	in.prepare, in.commit = orders(p.channels, in.channels)
@@ -206,6 +209,11 @@ func (r *run) openSource(ctx context.Context, p *sourcePart, log *slog.Logger, c
 			err = errors.Join(err, closeAll(in.interceptors))
 		}
 	}()
+	own := r.env(p.selector.Section, log, counters)
+	own.Channels = channelNames(p.channels)
+	if in.selector, err = p.selector.Open(ctx, own); err != nil {
+		return nil, fmt.Errorf("opening the selector: %w", err)
+	}
 	for _, i := range p.interceptors {
 		env := r.env(i.Section, log.With("interceptor", i.name), counters)
 		open, err := i.Open(ctx, env)
@@ -218,7 +226,11 @@ func (r *run) openSource(ctx context.Context, p *sourcePart, log *slog.Logger, c
 	if err != nil {
 		return nil, err
 	}
-	return &openSource{Source: s, source: sync.OnceValue(s.Close), inlet: in}, nil
+	closing := func() (err error) {
+		defer supervise.Recover("closing source "+p.name, &err)
+		return s.Close()
+	}
+	return &openSource{Source: s, source: sync.OnceValue(closing), inlet: in}, nil
 }
 
 func closeAll(interceptors []openInterceptor) error {
@@ -251,11 +263,34 @@ func (r *run) sinks(soft context.Context, g *groupPart) <-chan struct{} {
 	}
 	go func() {
 		defer close(done)
-		runner.run(soft)
+		r.drive(soft, runner)
 		release()
 		keepers.Wait()
 	}()
 	return done
+}
+
+// drive runs a runner, with the processor of the group if there is one.
+func (r *run) drive(soft context.Context, runner *runner) {
+	g := runner.part
+	if g.processor == nil {
+		runner.run(soft, nil)
+		return
+	}
+	task := supervise.Task[flume.SinkProcessor]{
+		Name: "sink group " + g.name, Log: runner.log, Failed: func() {},
+		Open: func(ctx context.Context) (flume.SinkProcessor, error) {
+			env := r.env(g.processor.Section, runner.log, r.stats.Component(stats.SinkProcessor, g.name))
+			env.Sinks = sinkNames(g.sinks)
+			return g.processor.Open(ctx, env)
+		},
+		Use: func(_ context.Context, p flume.SinkProcessor) error {
+			runner.run(soft, p)
+			return nil
+		},
+		Close: func(flume.SinkProcessor) error { return nil }, // a processor holds nothing
+	}
+	task.Run(soft)
 }
 
 // keep keeps one sink open as long as it is needed.
@@ -282,6 +317,7 @@ func (r *run) keep(needed context.Context, to *runner, at int, p *sinkPart, trie
 		},
 		Use: func(ctx context.Context, s flume.Sink) error {
 			d := r.drain(p, s, from, counters, log)
+			d.bugs = &to.bugs
 			d.dismiss = func(err error) {
 				to.dismiss(at, d)
 				broken <- err

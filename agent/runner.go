@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
@@ -24,7 +25,8 @@ type runner struct {
 	part *groupPart
 	log  *slog.Logger
 	hard context.Context
-	over context.Context // has ended: who takes with it does not wait
+	over context.Context   // has ended: who takes with it does not wait
+	bugs supervise.Trouble // of channels, where no drain tells of it
 
 	mu      sync.Mutex
 	drains  []*drain      // as part.sinks; nil: not open
@@ -42,6 +44,7 @@ func newRunner(part *groupPart, log *slog.Logger, hard context.Context) *runner 
 	over, cancel := context.WithCancel(context.Background())
 	cancel()
 	r := &runner{part: part, log: log, hard: hard, over: over,
+		bugs:    supervise.Trouble{Log: log, Failing: "a channel does not work"},
 		changed: make(chan struct{}, 1), refresh: func() {}, trying: len(part.sinks), tried: make(chan struct{}),
 		drains: make([]*drain, len(part.sinks)), outlets: make([]*outlet, len(part.sinks)), taken: map[*outlet]flume.Transaction{}}
 	for _, s := range part.sinks {
@@ -91,8 +94,8 @@ func (r *runner) open(ctx context.Context) ([]flume.Drain, context.Context) {
 }
 
 // run drains until ctx has ended and, of volatile channels, nothing is left; or until the agent's patience ends. When it
-// returns no sink is used any more.
-func (r *runner) run(ctx context.Context) {
+// returns no sink is used any more. A sink alone needs no processor.
+func (r *runner) run(ctx context.Context, processor flume.SinkProcessor) {
 	defer r.giveUp()
 	trouble := supervise.Trouble{Log: r.log, Failing: "events cannot be delivered", Over: "events are delivered again"}
 	backoff := supervise.Backoff{Least: retryLeast, Most: retryMost}
@@ -112,7 +115,7 @@ func (r *runner) run(ctx context.Context) {
 			group, rounds = r.open(ctx)
 			continue
 		}
-		err := r.round(rounds, group)
+		err := r.round(rounds, processor, group)
 		switch {
 		case err == nil:
 			empty = 0
@@ -150,13 +153,13 @@ func (r *runner) settle(ctx context.Context) {
 	}
 }
 
-// round is one round of the processor; a sink alone needs none.
-func (r *runner) round(ctx context.Context, group []flume.Drain) (err error) {
-	if r.part.processor == nil {
+// round is one round of the processor, or of the sink alone.
+func (r *runner) round(ctx context.Context, processor flume.SinkProcessor, group []flume.Drain) (err error) {
+	defer supervise.Recover("draining a channel", &err)
+	if processor == nil {
 		return group[0].Once(ctx)
 	}
-	defer supervise.Recover("choosing a sink of group "+r.part.name, &err)
-	return r.part.processor.Process(ctx, group)
+	return processor.Process(ctx, group)
 }
 
 // pause waits after a failure. The end of ctx wakes it, so that draining begins at once; then patience is the limit.
@@ -195,7 +198,7 @@ func (r *runner) left() bool {
 			continue
 		}
 		if tx, err := o.Take(r.over, flume.Limits{Events: 1}); err == nil {
-			tx.Rollback()
+			putBack(tx, &r.bugs)
 			return true
 		}
 	}
@@ -243,6 +246,7 @@ func (r *runner) waitAny(ctx context.Context) bool {
 			r.taken[a.from] = a.tx
 		} else if !errors.Is(a.err, flume.ErrEmpty) {
 			sound = false
+			r.bugs.Report(slog.LevelWarn, fmt.Errorf("taking events from channel %s: %w", a.from.name, a.err), retryLeast)
 		}
 	}
 	return sound
@@ -257,7 +261,6 @@ func (r *runner) ready(o *outlet) flume.Transaction {
 
 // dismiss takes out a drain whose sink has broken down; the sink's keeper opens it again.
 func (r *runner) dismiss(at int, d *drain) {
-	d.giveUp()
 	r.publish(at, d.from, nil)
 }
 
@@ -272,7 +275,7 @@ func (r *runner) giveUp() {
 		}
 	}
 	for _, tx := range r.taken {
-		tx.Rollback()
+		putBack(tx, &r.bugs)
 	}
 	clear(r.taken)
 }

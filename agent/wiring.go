@@ -1,14 +1,10 @@
 package agent
 
 import (
-	"context"
-	"errors"
 	"fmt"
-	"log/slog"
 	"maps"
 	"slices"
 	"strings"
-	"sync/atomic"
 
 	"github.com/sluice-io/sluice/conf"
 	"github.com/sluice-io/sluice/flume"
@@ -34,7 +30,7 @@ type sourcePart struct {
 	flume.Plan[flume.Source]
 	name         string
 	channels     []*channelPart
-	selector     flume.Selector
+	selector     flume.Plan[flume.Selector]
 	interceptors []interceptorPart
 }
 
@@ -53,14 +49,13 @@ type sinkPart struct {
 type groupPart struct {
 	name      string
 	sinks     []*sinkPart
-	processor flume.SinkProcessor
+	processor *flume.Plan[flume.SinkProcessor] // nil: none
 }
 
 // An assembly makes a wiring and collects what is wrong on the way.
 type assembly struct {
 	kit      Kit
 	property conf.Lookup
-	log      *slog.Logger
 	problems conf.Problems
 
 	w        wiring
@@ -72,9 +67,9 @@ type assembly struct {
 	held     []holding
 }
 
-func assemble(kit Kit, cfg *conf.Agent, property conf.Lookup, log *slog.Logger) (wiring, conf.Problems) {
+func assemble(kit Kit, cfg *conf.Agent, property conf.Lookup) (wiring, conf.Problems) {
 	a := &assembly{
-		kit: kit, property: property, log: log, w: wiring{name: cfg.Name, pos: cfg.Pos},
+		kit: kit, property: property, w: wiring{name: cfg.Name, pos: cfg.Pos},
 		channels: map[string]*channelPart{}, sinks: map[string]*sinkPart{},
 		fed: map[string]bool{}, drained: map[string]bool{},
 	}
@@ -268,7 +263,7 @@ func (a *assembly) source(sec *conf.Section) {
 	}
 }
 
-// selector makes the source's selector. It holds nothing outside of the agent, so it can be open from the start.
+// selector reads the source's selector.
 func (a *assembly) selector(sec *conf.Section, s *sourcePart) bool {
 	sub := sec.Sub("selector.", "selector")
 	typ, ok := sub.Get("type")
@@ -279,27 +274,8 @@ func (a *assembly) selector(sec *conf.Section, s *sourcePart) bool {
 		return false
 	}
 	sub.Targets = channelNames(s.channels)
-	plan, ok := bind(a, selectorRole, a.kit.Selectors, sub, typ)
-	if !ok {
-		return false
-	}
-	var err error
-	s.selector, err = plan.Open(context.Background(), a.env(s.name, sub.Targets, nil))
-	if err != nil {
-		a.report(sub, conf.Fatal, "", "%s", err)
-		return false
-	}
-	return true
-}
-
-// env is for what has no counters and rejects nothing.
-func (a *assembly) env(name string, channels, sinks []string) flume.Env {
-	return flume.Env{
-		Agent: a.w.name, Name: name, Channels: channels, Sinks: sinks,
-		Log:     a.log.With("of", name),
-		Counter: func(string) *atomic.Int64 { return new(atomic.Int64) },
-		Reject:  func(context.Context, ...flume.Rejection) error { return errors.New("nothing can be rejected here") },
-	}
+	s.selector, ok = bind(a, selectorRole, a.kit.Selectors, sub, typ)
+	return ok
 }
 
 func (a *assembly) interceptors(sec *conf.Section, s *sourcePart) bool {
@@ -433,16 +409,8 @@ func (a *assembly) processor(sub *conf.Section, g *groupPart) bool {
 	}
 	sub.Targets = sinkNames(g.sinks)
 	plan, ok := bind(a, processorRole, a.kit.SinkProcessors, sub, typ)
-	if !ok {
-		return false
-	}
-	var err error
-	g.processor, err = plan.Open(context.Background(), a.env(g.name, nil, sub.Targets))
-	if err != nil {
-		a.report(sub, conf.Fatal, "", "%s", err)
-		return false
-	}
-	return true
+	g.processor = &plan
+	return ok
 }
 
 // sizes compares a batch size with the channel's transactions. Flume does not run such a component.
@@ -451,13 +419,7 @@ func (a *assembly) sizes(sec *conf.Section, l conf.Limits, c *channelPart, what 
 	if l.BatchSize == 0 || most == 0 || l.BatchSize <= most {
 		return
 	}
-	key := ""
-	for _, v := range sec.Values {
-		if v.Text == fmt.Sprint(l.BatchSize) && strings.Contains(strings.ToLower(v.Key), "batch") {
-			key = v.Key
-		}
-	}
-	a.report(sec, conf.Warning, key, "the batch size is %d, the transactionCapacity of channel %s (%s) is %d: Flume does not run this %s, Sluice runs it with %d; raise %s or lower the batch size",
+	a.report(sec, conf.Warning, l.BatchSizeKey, "the batch size is %d, the transactionCapacity of channel %s (%s) is %d: Flume does not run this %s, Sluice runs it with %d; raise %s or lower the batch size",
 		l.BatchSize, c.name, c.Section.Pos, most, what, most, c.Section.Path("transactionCapacity"))
 }
 

@@ -2,7 +2,7 @@ package agent
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -17,11 +17,9 @@ func aKit() Kit {
 	port := flume.Define[listening]("port", "org.example.Port", "A source with a port.",
 		func(_ context.Context, _ *listening, env flume.Env) (flume.Source, error) { return idle(env) })
 	return Kit{
-		Sources: []flume.Kind[flume.Source]{sourceKind("netcat", idle), port},
-		Selectors: []flume.Kind[flume.Selector]{replicating(), flume.Define[nothing]("picky", "org.example.Picky", "None will do.", func(context.Context, *nothing, flume.Env) (flume.Selector, error) {
-			return nil, errors.New("channel c9 is not one of c1")
-		})},
-		Channels: []flume.Kind[flume.Channel]{memoryKind(map[string]*memory{})},
+		Sources:   []flume.Kind[flume.Source]{sourceKind("netcat", idle), port},
+		Selectors: []flume.Kind[flume.Selector]{replicating(), flume.Define[picky, flume.Selector]("picky", "org.example.Picky", "None will do.", nil)},
+		Channels:  []flume.Kind[flume.Channel]{memoryKind(map[string]*memory{})},
 		Sinks: []flume.Kind[flume.Sink]{null("null"), null("logger"),
 			flume.Refuse[flume.Sink]("hive", "org.apache.flume.sink.hive.HiveSink", "needs Hive's own libraries")},
 		Interceptors:   []flume.Kind[flume.Interceptor]{interceptorKind("static", nil)},
@@ -35,6 +33,18 @@ type listening struct{ at string }
 func (s *listening) Declare(d *conf.Decl) { d.String(&s.at, "at", "", "Where.") }
 func (s *listening) Holds() []flume.Endpoint {
 	return []flume.Endpoint{flume.Endpoint(s.at)}
+}
+
+// picky is settings of a selector that no channel is good enough for.
+type picky struct{}
+
+func (s *picky) Declare(d *conf.Decl) {
+	d.Check(func() error {
+		if d.Targets() == nil {
+			return nil
+		}
+		return fmt.Errorf("channel c9 is not one of %s", strings.Join(d.Targets(), " "))
+	})
 }
 
 // sketch says in a few words what would run.

@@ -31,8 +31,9 @@ type Decl struct {
 
 // Limits are the sizes that the agent compares between a channel and the components around it. Zero: not declared.
 type Limits struct {
-	BatchSize           int // of a source or sink
-	TransactionCapacity int // of a channel
+	BatchSize           int    // of a source or sink
+	BatchSizeKey        string // under which it stands, or would stand, in the file
+	TransactionCapacity int    // of a channel
 }
 
 // A Setting is one declared setting.
@@ -257,7 +258,10 @@ func (d *Decl) Under(prefix string, s Settings) {
 // BatchSize declares how many events the component moves in one transaction; the agent compares it with the channel.
 func (d *Decl) BatchSize(p *int, key string, value int, doc string) *Number {
 	n := d.Int(p, key, value, doc)
-	d.Check(func() error { d.limits.BatchSize = *p; return nil })
+	d.Check(func() error {
+		d.limits.BatchSize, d.limits.BatchSizeKey = *p, d.spelling(n.Setting)
+		return nil
+	})
 	return n
 }
 

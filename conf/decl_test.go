@@ -259,10 +259,10 @@ func TestFrom(t *testing.T) {
 func TestLimits(t *testing.T) {
 	var n, m int
 	limits, _ := Bind(&testSettings{func(d *Decl) {
-		d.BatchSize(&n, "batchSize", 100, "x")
+		d.BatchSize(&n, "batchSize", 100, "x").Old("batch")
 		d.TransactionCapacity(&m, "transactionCapacity", 10, "x")
-	}}, sink(t, "batchSize = 20"))
-	if limits != (Limits{BatchSize: 20, TransactionCapacity: 10}) {
+	}}, sink(t, "batch = 20"))
+	if limits != (Limits{BatchSize: 20, BatchSizeKey: "batch", TransactionCapacity: 10}) {
 		t.Errorf("%+v", limits)
 	}
 }

@@ -26,7 +26,7 @@ type frameReader struct {
 	max     int64
 	buffers *buffers
 	begun   func() // the first byte has come
-	moved   func() // another piece of the frame has come
+	moved   func() // another piece of the frame has come, or there is room for it only now
 	head    [headSize]byte
 	ahead   *bufio.Reader // nil between frames, unless it holds the beginning of the next
 }
@@ -86,6 +86,7 @@ func (r *frameReader) body(ctx context.Context, l *loan, count int64) ([]byte, e
 				if err := l.grow(ctx, piece); err != nil {
 					return nil, err
 				}
+				r.moved() // the wait for memory was not the peer's
 				room += piece
 				next := make([]byte, len(payload), room)
 				copy(next, payload)

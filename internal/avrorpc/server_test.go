@@ -438,6 +438,35 @@ func TestBudget(t *testing.T) {
 	})
 }
 
+// A channel that is slow holds up the reading of frames; that is no stall of the client's.
+func TestAClientThatWaitsForTheBudgetIsNotBlamed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &Server{Calls: discard{}, MaxFrame: 64 << 20, Budget: NewBudget(1 << 20)}
+		all, beyond := &loan{from: s.Budget}, &loan{from: s.Budget}
+		for _, l := range []*loan{all, beyond} {
+			if err := l.grow(t.Context(), 1<<20); err != nil {
+				t.Fatal(err)
+			}
+		}
+		near, far := net.Pipe()
+		served := make(chan error, 1)
+		go func() { served <- s.Serve(t.Context(), t.Context(), far) }()
+		go func() {
+			time.Sleep(stallTime * 3 / 2)
+			all.end()
+			beyond.end()
+		}()
+		c := connect(t, near, Wrapping{})
+		if err := c.AppendBatch(t.Context(), flume.Batch{{Body: make([]byte, 100<<10)}}); err != nil {
+			t.Error("client:", err)
+		}
+		c.Close()
+		if err := <-served; err != nil {
+			t.Error("server:", err)
+		}
+	})
+}
+
 func FuzzServer(f *testing.F) {
 	for _, c := range captures(f) {
 		f.Add(bytesOf(f, c.Name+".client.bin"), strings.Contains(c.Name, "deflate"))

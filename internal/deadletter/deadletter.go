@@ -72,13 +72,15 @@ func (l *Letters) Write(component string, rejections ...flume.Rejection) error {
 		}
 	}
 	if l.file == nil {
-		if err := l.begin(now); err != nil {
-			return err
-		}
+		_, _ = rand.Read(l.marker[:]) // never fails
 	}
 	blocks := l.encode(component, rejections, now)
 	need := int64(len(blocks))
-	if err := l.room(need); err != nil {
+	if l.file == nil {
+		if err := l.begin(now, need); err != nil {
+			return err
+		}
+	} else if err := l.room(need); err != nil {
 		return err
 	}
 	if _, err := l.file.Write(blocks); err != nil {
@@ -139,7 +141,8 @@ func (l *Letters) undo(cause error) error {
 	return fmt.Errorf("writing dead letters to %s: %w", file.Name(), cause)
 }
 
-func (l *Letters) begin(now time.Time) error {
+// begin makes a file, if there is room for it and what the caller is going to write: no file is without a letter.
+func (l *Letters) begin(now time.Time, need int64) error {
 	if l.dir == "" {
 		return errors.New("there is no directory for dead letters")
 	}
@@ -151,9 +154,8 @@ func (l *Letters) begin(now time.Time) error {
 		return fmt.Errorf("looking at the dead letters in %s: %w", l.dir, err)
 	}
 	l.total = total
-	_, _ = rand.Read(l.marker[:]) // never fails
 	head := appendFileHeader(nil, l.marker)
-	if err := l.room(int64(len(head))); err != nil {
+	if err := l.room(int64(len(head)) + need); err != nil {
 		return err
 	}
 	file, err := create(l.dir, now)

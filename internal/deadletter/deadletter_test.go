@@ -175,6 +175,25 @@ func TestWhatOthersHaveWrittenCounts(t *testing.T) {
 	}
 }
 
+func TestFullLettersLeaveNoEmptyFiles(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		l := New(dir, "a1", 100_000)
+		for range 24 {
+			if err := l.Write("x", reject(strings.Repeat("x", 200_000))); !errors.Is(err, ErrFull) {
+				t.Fatal(err)
+			}
+			time.Sleep(fileAge + time.Second)
+		}
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if n := len(files(t, dir)); n > 0 {
+		t.Errorf("%d files without a letter", n)
+	}
+}
+
 func TestFilesEndBySizeAndAge(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()

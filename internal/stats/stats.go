@@ -25,11 +25,12 @@ import (
 // A Type is what kind of component the counters are of, as the page spells it.
 type Type string
 
-// The three groups of counters.
+// The groups of counters.
 const (
-	Source  Type = "SOURCE"
-	Channel Type = "CHANNEL"
-	Sink    Type = "SINK"
+	Source        Type = "SOURCE"
+	Channel       Type = "CHANNEL"
+	Sink          Type = "SINK"
+	SinkProcessor Type = "SINK_PROCESSOR" // of a sink group; has none but its own
 )
 
 // rejected is the counter of events that went to the dead letters; Flume has none.
@@ -55,6 +56,7 @@ func standard(t Type) []string {
 			"BatchUnderflowCount", "BatchCompleteCount", "EventDrainAttemptCount", "EventDrainSuccessCount",
 			"EventWriteFail", "ChannelReadFail", rejected,
 		}
+	case SinkProcessor:
 	}
 	return nil
 }

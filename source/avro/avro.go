@@ -187,13 +187,19 @@ func (r *source) serve(ctx context.Context, conn net.Conn) {
 		r.log.Debug("A client is disconnected as ipFilterRules say", "from", conn.RemoteAddr().String())
 		return
 	}
-	err := r.server.Serve(ctx, r.force, conn)
+	err := r.calls(ctx, conn)
 	if errors.Is(err, avrorpc.ErrTooLarge) {
 		err = fmt.Errorf("%w (max-frame-size)", err)
 	}
 	if err != nil {
 		r.reading.Report(slog.LevelWarn, fmt.Errorf("reading from %s: %w", conn.RemoteAddr(), err), 0)
 	}
+}
+
+// calls answers a client's calls. A panic costs this client its connection only.
+func (r *source) calls(ctx context.Context, conn net.Conn) (err error) {
+	defer supervise.Recover("serving a client", &err)
+	return r.server.Serve(ctx, r.force, conn)
 }
 
 // Append answers append.

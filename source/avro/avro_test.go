@@ -88,6 +88,25 @@ func dial(t testing.TB, o client.Options) *client.Client {
 
 var background = context.Background()
 
+func TestAPanicCostsOneConnection(t *testing.T) {
+	r := start(t, func(b flume.Batch) error {
+		if string(b[0].Body) == "7" {
+			panic("out of my mind")
+		}
+		return nil
+	})
+	if err := dial(t, client.Options{Address: r.address()}).AppendBatch(background, flumetest.Events(7, 1)); err == nil {
+		t.Error("the client is told that all is well")
+	}
+	if err := dial(t, client.Options{Address: r.address()}).AppendBatch(background, flumetest.Events(0, 1)); err != nil {
+		t.Error(err)
+	}
+	r.stop()
+	if !strings.Contains(r.Logged(), "level=ERROR") || !strings.Contains(r.Logged(), "BUG while serving a client") {
+		t.Errorf("the panic is not said:\n%s", r.Logged())
+	}
+}
+
 func TestOneCallIsOneEmit(t *testing.T) {
 	r := start(t, nil, "compression-type = none", "threads = 8")
 	c := dial(t, client.Options{Address: r.address(), BatchSize: 1000})

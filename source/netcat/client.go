@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/sluice-io/sluice/flume"
+	"github.com/sluice-io/sluice/internal/supervise"
 )
 
 // A client is one connection. Its buffer holds what has been read and not yet made an event:
@@ -44,6 +45,12 @@ func newClient(conn net.Conn, s *source, emit flume.Emit) *client {
 
 // errTooLong is a line without a newline within max-line-length.
 var errTooLong = errors.New("the line is longer than max-line-length")
+
+// served is run; a panic costs this client its connection only.
+func (c *client) served(ctx context.Context) (err error) {
+	defer supervise.Recover("serving a client", &err)
+	return c.run(ctx)
+}
 
 // run serves the client until it leaves or the source ends. The error is what the client did wrong.
 func (c *client) run(ctx context.Context) error {

@@ -195,7 +195,7 @@ func (s *source) serve(ctx context.Context, conn net.Conn, emit flume.Emit) {
 		_ = conn.Close() // nothing is left to be written
 	}()
 	c := newClient(conn, s, emit)
-	if err := c.run(ctx); err != nil {
+	if err := c.served(ctx); err != nil {
 		s.bad.Add(1)
 		s.reading.Report(slog.LevelWarn, fmt.Errorf("reading from %s: %w", conn.RemoteAddr(), err), 0)
 		c.leave()

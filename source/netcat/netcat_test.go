@@ -224,6 +224,26 @@ func TestFailed(t *testing.T) {
 }
 
 // Any other failure may have reached some channel: nothing is offered twice.
+func TestAPanicCostsOneConnection(t *testing.T) {
+	env := flumetest.NewEnv()
+	in := flumetest.Inbox{Answer: func(b flume.Batch) error {
+		if string(b[0].Body) == "bad" {
+			panic("out of my mind")
+		}
+		return nil
+	}}
+	address := running(t, env, &in)
+	if got := answered(t, address, "bad\n"); got != "" {
+		t.Errorf("answered %q", got)
+	}
+	if got := answered(t, address, "good\n"); got != "OK\n" {
+		t.Errorf("answered %q", got)
+	}
+	if log := env.Logged(); !strings.Contains(log, "level=ERROR") || !strings.Contains(log, "BUG while serving a client") {
+		t.Errorf("the panic is not said:\n%s", log)
+	}
+}
+
 func TestFailedOnce(t *testing.T) {
 	calls := 0
 	in := flumetest.Inbox{Answer: func(flume.Batch) error { calls++; return errors.New("disk") }}
