@@ -454,7 +454,7 @@ func TestAComponentThatRejectsWaitsForRoom(t *testing.T) {
 
 		kit, _ = flow(func(env flume.Env) (flume.Source, error) {
 			return fakeSource{run: func(ctx context.Context, _ flume.Emit) error {
-				if err := env.Reject(ctx, flume.Rejection{Event: events("x")[0]}); err != nil {
+				if err := env.Reject(ctx, flume.Rejection{Event: events("x")[0], Err: errors.New("no Avro")}); err != nil {
 					t.Error(err)
 				}
 				<-ctx.Done()

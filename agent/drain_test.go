@@ -168,11 +168,15 @@ func TestRejectedEventsAreKept(t *testing.T) {
 		kit, opened := oneSink(func(context.Context, flume.Batch) error {
 			return fmt.Errorf("wrapped: %w", &flume.PartialError{Rejected: []flume.Rejected{{Index: 1, Err: errors.New("too large")}}})
 		})
-		a, stop := start(t, kit, drained)
+		var log logBuffer
+		a, stop := start(t, kit, drained, log.use)
 		fill(t, opened["c1"], events("a b c"))
 		synctest.Wait()
 		if got := letterBodies(t, a); got != "b" {
 			t.Errorf("the dead letters hold %q", got)
+		}
+		if log.count("a1.sinks.k1 rejects events, which are kept as dead letters in ") != 1 || log.count("too large") != 1 {
+			t.Errorf("what is rejected, and why, is not said once:\n%s", &log)
 		}
 		want(t, a, "SINK.k1", "RejectedCount", 1)
 		want(t, a, "SINK.k1", "EventDrainSuccessCount", 2)

@@ -122,6 +122,9 @@ func (r *runner) run(ctx context.Context, processor flume.SinkProcessor) {
 			backoff.Reset()
 			trouble.End()
 		case !errors.Is(err, flume.ErrEmpty):
+			if r.hard.Err() != nil {
+				return // abandoned; what stays behind is said by the agent
+			}
 			empty = 0
 			wait := backoff.Next()
 			trouble.Report(slog.LevelWarn, err, wait)

@@ -65,6 +65,7 @@ type assembly struct {
 	fed      map[string]bool         // channels that a listed source names
 	drained  map[string]bool         // channels that a listed sink names
 	held     []holding
+	unused   int // channels that could run and that nobody uses
 }
 
 func assemble(kit Kit, cfg *conf.Agent, property conf.Lookup) (wiring, conf.Problems) {
@@ -120,7 +121,7 @@ func (a *assembly) nothing(cfg *conf.Agent) {
 		why = "it lists no channels"
 	case len(cfg.Sources)+len(cfg.Sinks) == 0:
 		why = "it lists neither sources nor sinks"
-	case len(a.w.channels) == 0:
+	case len(a.w.channels)+a.unused == 0:
 		why = "none of its channels can be used"
 	}
 	a.problems = append(a.problems, conf.Problem{Pos: cfg.Pos, Agent: cfg.Name, Subject: cfg.Name, Severity: conf.Fatal,
@@ -449,7 +450,9 @@ func (a *assembly) unattached() {
 			a.report(c.Section, conf.Warning, "", "no sink takes events from this channel; it fills up")
 		}
 	}
+	bound := len(a.w.channels)
 	a.w.channels = slices.DeleteFunc(a.w.channels, func(c *channelPart) bool { return !used[c] })
+	a.unused = bound - len(a.w.channels)
 }
 
 // competing warns of two runners of different types on one channel: each event goes to one of them only. Several of

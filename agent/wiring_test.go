@@ -99,6 +99,10 @@ func TestAssembly(t *testing.T) {
 			`!f.conf:7: a1.sources.r1.channels: channel c1 cannot be used, see there`,
 			`!f.conf:9: a1.sinks.k1.channel: channel c1 cannot be used, see there`,
 			`!f.conf:10: a1.channels.c1.type: there is no channel type "org.apache.flume.channel.memoryChannel"; did you mean "org.apache.flume.channel.MemoryChannel"?`}},
+		"nobody for a sound channel": {base + "a1.sources.r1.type = netcta\na1.sinks.k1.type = nul", "", []string{
+			`!f.conf:2: a1: nothing of this agent can run: none of its sources and sinks can be used`,
+			`!f.conf:10: a1.sources.r1.type: there is no source type "netcta"; did you mean "netcat"?`,
+			`!f.conf:11: a1.sinks.k1.type: there is no sink type "nul"; did you mean "null"?`}},
 		"a misspelt alias": {base + "a1.sources.r1.type = netcta", "c1 k1", []string{
 			`!f.conf:10: a1.sources.r1.type: there is no source type "netcta"; did you mean "netcat"?`}},
 		"no such alias": {base + "a1.sources.r1.type = multi_static", "c1 k1", []string{

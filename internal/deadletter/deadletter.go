@@ -1,7 +1,7 @@
 // Package deadletter keeps events that can never pass, with the reason, in a bounded directory of Avro files.
 //
-//	rejections ─▶ Avro blocks ─▶ fsync ─▶ nil             dir/2026-11-21T10-51-00.123Z.avro
-//	                                                      dir/2026-11-21T11-51-02.007Z.avro
+//	rejections ─▶ Avro blocks ─▶ fsync ─▶ nil             dir/2026-11-21T10-51-00.123Z-000.avro
+//	                                                      dir/2026-11-21T11-51-02.007Z-000.avro
 //
 // A file is an Avro object container without compression, so that every Avro tool reads it; the schema is [Schema].
 // Write returns nil when all its letters are on disk, in blocks of about 1 MiB at most. A file is written until it has
@@ -57,6 +57,9 @@ type Letters struct {
 func New(dir, agent string, limit int64) *Letters {
 	return &Letters{dir: dir, agent: agent, limit: limit}
 }
+
+// Dir is the directory of the files.
+func (l *Letters) Dir() string { return l.dir }
 
 // Write puts what a component has rejected on disk: all of it or, with an error, nothing.
 func (l *Letters) Write(component string, rejections ...flume.Rejection) error {
@@ -124,6 +127,10 @@ func (l *Letters) room(need int64) error {
 	if l.total+need <= l.limit {
 		return nil
 	}
+	if need > l.limit {
+		return fmt.Errorf("what is to be kept at once in %s has %d bytes, more than the dead letters may ever have, %d: raise -Dsluice.deadletter.bytes",
+			l.dir, need, l.limit)
+	}
 	return fmt.Errorf("the dead letters in %s have %d of %d bytes (-Dsluice.deadletter.bytes) and %d more do not fit; move files away or raise the bound: %w",
 		l.dir, l.total, l.limit, need, ErrFull)
 }
@@ -179,10 +186,7 @@ func (l *Letters) begin(now time.Time, need int64) error {
 func create(dir string, now time.Time) (*os.File, error) {
 	name := filepath.Join(dir, now.UTC().Format("2006-01-02T15-04-05.000Z"))
 	for n := 0; ; n++ {
-		path := name + suffix
-		if n > 0 {
-			path = fmt.Sprintf("%s-%d%s", name, n, suffix)
-		}
+		path := fmt.Sprintf("%s-%03d%s", name, n, suffix)
 		file, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
 		if !errors.Is(err, os.ErrExist) {
 			return file, err

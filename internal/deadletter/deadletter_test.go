@@ -161,6 +161,20 @@ func TestAFullDirectoryTakesNothingUntilSomebodyMakesRoom(t *testing.T) {
 	}
 }
 
+func TestALetterLargerThanTheBoundIsNamedAsSuch(t *testing.T) {
+	l := New(t.TempDir(), "a1", 4000)
+	err := l.Write("a1.sources.s1", reject(strings.Repeat("x", 5000)))
+	if err == nil || !strings.Contains(err.Error(), "more than the dead letters may ever have, 4000") || strings.Contains(err.Error(), "move files away") {
+		t.Errorf("an empty directory says: %v", err)
+	}
+	if err := l.Write("a1.sources.s1", reject("x")); err != nil {
+		t.Errorf("what fits is taken: %v", err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestWhatOthersHaveWrittenCounts(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "old.avro"), make([]byte, 4000), 0o644); err != nil {
@@ -180,7 +194,7 @@ func TestFullLettersLeaveNoEmptyFiles(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := New(dir, "a1", 100_000)
 		for range 24 {
-			if err := l.Write("x", reject(strings.Repeat("x", 200_000))); !errors.Is(err, ErrFull) {
+			if err := l.Write("x", reject(strings.Repeat("x", 49_200))); !errors.Is(err, ErrFull) {
 				t.Fatal(err)
 			}
 			time.Sleep(fileAge + time.Second)
