@@ -194,7 +194,7 @@ func TestFullLettersLeaveNoEmptyFiles(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := New(dir, "a1", 100_000)
 		for range 24 {
-			if err := l.Write("x", reject(strings.Repeat("x", 49_200))); !errors.Is(err, ErrFull) {
+			if err := l.Write("x", reject(strings.Repeat("x", 49_450))); !errors.Is(err, ErrFull) {
 				t.Fatal(err)
 			}
 			time.Sleep(fileAge + time.Second)
