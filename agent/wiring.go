@@ -404,10 +404,6 @@ func (a *assembly) processor(sub *conf.Section, g *groupPart) bool {
 	if !ok {
 		typ.Text = "default"
 	}
-	if strings.EqualFold(typ.Text, "default") {
-		a.report(sub, conf.Fatal, "type", "the default processor serves one sink, the group has %d; choose failover or load_balance", len(g.sinks))
-		return false
-	}
 	sub.Targets = sinkNames(g.sinks)
 	plan, ok := bind(a, processorRole, a.kit.SinkProcessors, sub, typ)
 	g.processor = &plan

@@ -22,8 +22,9 @@ func aKit() Kit {
 		Channels:  []flume.Kind[flume.Channel]{memoryKind(map[string]*memory{})},
 		Sinks: []flume.Kind[flume.Sink]{null("null"), null("logger"),
 			flume.Refuse[flume.Sink]("hive", "org.apache.flume.sink.hive.HiveSink", "needs Hive's own libraries")},
-		Interceptors:   []flume.Kind[flume.Interceptor]{interceptorKind("static", nil)},
-		SinkProcessors: []flume.Kind[flume.SinkProcessor]{processorKind("failover", nil), processorKind("load_balance", nil)},
+		Interceptors: []flume.Kind[flume.Interceptor]{interceptorKind("static", nil)},
+		SinkProcessors: []flume.Kind[flume.SinkProcessor]{processorKind("failover", nil), processorKind("load_balance", nil),
+			flume.Define[picky, flume.SinkProcessor]("default", "org.example.Default", "None will do.", nil)},
 	}
 }
 
@@ -35,7 +36,7 @@ func (s *listening) Holds() []flume.Endpoint {
 	return []flume.Endpoint{flume.Endpoint(s.at)}
 }
 
-// picky is settings of a selector that no channel is good enough for.
+// picky is settings of a selector or processor that no channel or sink is good enough for.
 type picky struct{}
 
 func (s *picky) Declare(d *conf.Decl) {
@@ -43,7 +44,7 @@ func (s *picky) Declare(d *conf.Decl) {
 		if d.Targets() == nil {
 			return nil
 		}
-		return fmt.Errorf("channel c9 is not one of %s", strings.Join(d.Targets(), " "))
+		return conf.At("type", fmt.Errorf("%s will not do", strings.Join(d.Targets(), ", ")))
 	})
 }
 
@@ -154,7 +155,7 @@ func TestAssembly(t *testing.T) {
 		"an unknown selector": {base + "a1.sources.r1.selector.type = multiplexing", "c1 k1", []string{
 			`!f.conf:10: a1.sources.r1.selector.type: there is no channel selector type "multiplexing"; there are replicating, picky`}},
 		"a selector that will not do": {base + "a1.sources.r1.selector.type = picky", "c1 k1", []string{
-			`!f.conf:10: a1.sources.r1.selector: channel c9 is not one of c1`}},
+			`!f.conf:10: a1.sources.r1.selector.type: c1 will not do`}},
 		"an unknown setting of a selector": {base + "a1.sources.r1.selector.optinal = c1", "r1>c1 c1 k1", []string{
 			`f.conf:10: a1.sources.r1.selector.optinal: is not a setting`}},
 
@@ -170,7 +171,7 @@ func TestAssembly(t *testing.T) {
 			`f.conf:19: a1.sinks.k3.channel: k2 and k3 compete`}},
 		"a group without a type": {group, "r1>c1 c1", []string{
 			`!f.conf:14: a1.sinkgroups.g1: the group cannot run, so its sinks k1, k2 do not run`,
-			`!f.conf:14: a1.sinkgroups.g1.processor.type: the default processor serves one sink, the group has 2; choose failover or load_balance`}},
+			`!f.conf:14: a1.sinkgroups.g1.processor.type: k1, k2 will not do`}},
 		"a group of an unknown type": {group + "a1.sinkgroups.g1.processor.type = loadbalance", "r1>c1 c1", []string{
 			`!f.conf:14: a1.sinkgroups.g1: the group cannot run, so its sinks k1, k2 do not run`,
 			`!f.conf:16: a1.sinkgroups.g1.processor.type: there is no sink processor type "loadbalance"; did you mean "load_balance"?`}},

@@ -177,7 +177,9 @@ func TestReconnects(t *testing.T) {
 	}
 	l := c.link
 	r.stop()
-	<-l.conn.Gone()
+	for l.conn.Err() == nil { // until it hears of it
+		time.Sleep(time.Millisecond)
+	}
 	err := c.AppendBatch(context.Background(), numbered(1))
 	if err == nil || !strings.Contains(err.Error(), "connecting to "+address+": refused") {
 		t.Errorf("%v", err)

@@ -56,16 +56,6 @@ func (k FilterKind) Manual() Manual {
 	return Describe(k.settings())
 }
 
-// Open reads the section and returns the filter, or nil and why not.
-func (k FilterKind) Open(sec *Section) (Filter, Problems) {
-	s, problems := k.bind(sec)
-	if problems.Fatal() {
-		return nil, problems
-	}
-	f, more := k.start(s, sec)
-	return f, append(problems, more...)
-}
-
 func (k FilterKind) bind(sec *Section) (Settings, Problems) {
 	if k.Absent != "" {
 		return nil, Problems{sec.Problem(Fatal, "type", k.Absent)}

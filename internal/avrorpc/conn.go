@@ -76,9 +76,6 @@ func (c *Conn) Err() error {
 	return c.err
 }
 
-// Gone is closed when the connection is broken.
-func (c *Conn) Gone() <-chan struct{} { return c.gone }
-
 var errClosed = errors.New("the connection was closed")
 
 // Close breaks the connection; calls in flight fail.

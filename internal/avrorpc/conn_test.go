@@ -227,7 +227,7 @@ func TestAnswersThatAreNone(t *testing.T) {
 		if first != errors.Is(err, ErrUnanswered) && !strings.Contains(want, "receiver") {
 			t.Errorf("% x: unanswered: %v", raw, err)
 		}
-		<-conn.Gone()
+		<-conn.gone
 		if conn.Err() == nil {
 			t.Errorf("% x: the connection is still in use", raw)
 		}

@@ -1,7 +1,5 @@
 package avrorpc
 
-import "fmt"
-
 // match is the server's verdict on a handshake.
 type match int64
 
@@ -74,16 +72,4 @@ func appendVerdict(dst []byte, m match) []byte {
 	dst = appendBytes(append(dst, 2), protocolText)
 	dst = append(append(dst, 2), own[:]...)
 	return append(dst, 0)
-}
-
-func (m match) String() string {
-	switch m {
-	case matchBoth:
-		return "BOTH"
-	case matchClient:
-		return "CLIENT"
-	case matchNone:
-		return "NONE"
-	}
-	return fmt.Sprintf("match %d", int64(m))
 }

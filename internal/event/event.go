@@ -248,18 +248,8 @@ func (c *Cutter) string(p []byte, at int) (string, int) {
 	return c.text.String()[start:], end
 }
 
-// Array decodes the array of events at the start of frame and returns the number of its bytes. The events own frame
-// from then on; cap(frame) is taken for the memory that bodies cut from it would hold.
-func Array(frame []byte) (flume.Batch, int, error) {
-	var t Tally
-	at, err := t.Array(frame)
-	if err != nil {
-		return nil, 0, err
-	}
-	return t.Cut(frame), at, nil
-}
-
-// Cut makes the events of the array at the start of frame, the only one that was counted.
+// Cut makes the events of the array at the start of frame, the only one that was counted. The events own frame from
+// then on; cap(frame) is taken for the memory that bodies cut from it would hold.
 func (t *Tally) Cut(frame []byte) flume.Batch {
 	c := t.Cutter(t.Bodies < cap(frame)/2)
 	b := make(flume.Batch, t.Events)

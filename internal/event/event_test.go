@@ -155,13 +155,23 @@ func unhex(t testing.TB, s string) []byte {
 	return b
 }
 
+// decode decodes the array of events at the start of frame and returns the number of its bytes.
+func decode(frame []byte) (flume.Batch, int, error) {
+	var t Tally
+	at, err := t.Array(frame)
+	if err != nil {
+		return nil, 0, err
+	}
+	return t.Cut(frame), at, nil
+}
+
 func TestArray(t *testing.T) {
 	a := flume.Event{Headers: flume.Headers{{Key: "host", Value: "web1"}}, Body: []byte("hello")}
 	b := flume.Event{Body: []byte("world")}
 	f := func(array string, want ...flume.Event) {
 		t.Helper()
 		frame := unhex(t, array)
-		got, n, err := Array(append(frame, 0xee))
+		got, n, err := decode(append(frame, 0xee))
 		if err != nil || n != len(frame) || len(got) != len(want) {
 			t.Errorf("%s: %d events of %d bytes, %v", array, len(got), n, err)
 			return
@@ -182,7 +192,7 @@ func TestArray(t *testing.T) {
 	f("02 0000 00", flume.Event{Body: []byte{}})
 
 	for _, bad := range []string{"", "02", "0200", "06 0000 0000", "01", "0102", "02 0000"} {
-		if got, _, err := Array(unhex(t, bad)); err == nil {
+		if got, _, err := decode(unhex(t, bad)); err == nil {
 			t.Errorf("%s: read as %v", bad, got)
 		}
 	}
@@ -209,7 +219,7 @@ func TestArrayRoundTrip(t *testing.T) {
 				if len(frame) != ArrayLen(b) {
 					t.Fatalf("ArrayLen %d, want %d", ArrayLen(b), len(frame))
 				}
-				got, end, err := Array(frame)
+				got, end, err := decode(frame)
 				if err != nil || end != len(frame) || !bytes.Equal(AppendArray(nil, got), frame) {
 					t.Fatalf("%d events, %d headers, bodies of %d: %v", n, h, size, err)
 				}
@@ -229,7 +239,7 @@ func TestSmallPartOfAFrameIsCopiedOut(t *testing.T) {
 	f := func(b flume.Batch, spare int, want bool) {
 		t.Helper()
 		frame := AppendArray(make([]byte, 0, ArrayLen(b)+spare), b)
-		got, _, err := Array(frame)
+		got, _, err := decode(frame)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -272,7 +282,7 @@ func TestAllocations(t *testing.T) {
 	frame := AppendArray(nil, batch(events, 4, 512))
 	out := make([]byte, 0, 2*len(frame))
 	n := testing.AllocsPerRun(100, func() {
-		b, _, err := Array(frame)
+		b, _, err := decode(frame)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -291,7 +301,7 @@ func BenchmarkDecodeStampEncode(b *testing.B) {
 	b.ReportAllocs()
 	b.SetBytes(int64(len(frame)))
 	for b.Loop() {
-		got, _, err := Array(frame)
+		got, _, err := decode(frame)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -307,7 +317,7 @@ func BenchmarkDecode(b *testing.B) {
 	b.ReportAllocs()
 	b.SetBytes(int64(len(frame)))
 	for b.Loop() {
-		if _, _, err := Array(frame); err != nil {
+		if _, _, err := decode(frame); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -327,7 +337,7 @@ func FuzzValue(f *testing.F) {
 		if len(again) != Len(&e) {
 			t.Fatalf("Len %d, wrote %d", Len(&e), len(again))
 		}
-		second, n, err := Array(append([]byte{2}, append(again, 0)...))
+		second, n, err := decode(append([]byte{2}, append(again, 0)...))
 		if err != nil || n != len(again)+2 || !bytes.Equal(Append(nil, &second[0]), again) {
 			t.Fatalf("%x: encoded again as %x: %v", value, again, err)
 		}
@@ -343,7 +353,7 @@ func FuzzArray(f *testing.F) {
 		if _, err := tally.Array(frame); err == nil && (tally.Events > len(frame)/2 || tally.Headers > len(frame)/2 || tally.Text+tally.Bodies > len(frame)) {
 			t.Fatalf("counted %+v in %d bytes", tally, len(frame))
 		}
-		b, n, err := Array(frame)
+		b, n, err := decode(frame)
 		if err != nil {
 			return
 		}
@@ -351,7 +361,7 @@ func FuzzArray(f *testing.F) {
 			t.Fatalf("took %d of %d bytes", n, len(frame))
 		}
 		again := AppendArray(nil, b)
-		second, _, err := Array(again)
+		second, _, err := decode(again)
 		if err != nil || !bytes.Equal(AppendArray(nil, second), again) {
 			t.Fatalf("encoded again as %x: %v", again, err)
 		}

@@ -197,18 +197,8 @@ type sink struct {
 	limits flume.Limits
 }
 
-func (k *sink) Deliver(ctx context.Context, b flume.Batch) error {
-	err := k.client.AppendBatch(ctx, b)
-	var part *client.BatchError
-	if !errors.As(err, &part) {
-		return err
-	}
-	rest := make([]int, 0, len(b)-part.Delivered)
-	for i := part.Delivered; i < len(b); i++ {
-		rest = append(rest, i)
-	}
-	return &flume.PartialError{Pending: rest, InOrder: true, Err: part.Err}
-}
+// Deliver is one call, for b is within Limits.
+func (k *sink) Deliver(ctx context.Context, b flume.Batch) error { return k.client.AppendBatch(ctx, b) }
 
 func (k *sink) Limits() flume.Limits { return k.limits }
 

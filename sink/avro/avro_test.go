@@ -162,17 +162,6 @@ func TestFailedDelivery(t *testing.T) {
 	k.count(t, "1 0 0") // the connection lives on
 }
 
-func TestMoreThanOneCall(t *testing.T) {
-	r := &receiver{full: func(call int) bool { return call == 3 }}
-	host, port, _ := listen(t, "127.0.0.1:0", &avrorpc.Server{Calls: r})
-	k := start(t, "hostname = "+host, "port = "+port, "batch-size = 2")
-	err := k.Deliver(background, make(flume.Batch, 6))
-	var part *flume.PartialError
-	if !errors.As(err, &part) || fmt.Sprint(part.Pending) != "[4 5]" || !part.InOrder || part.Err == nil {
-		t.Errorf("%v, %+v", err, part)
-	}
-}
-
 func TestIPv6Host(t *testing.T) {
 	r := &receiver{}
 	_, port, _ := listen(t, "[::1]:0", &avrorpc.Server{Calls: r})

@@ -1,5 +1,6 @@
-// Package defaultgroup is the sink processor of type default: one sink, whose result is the group's. Sinks that are in
-// no group have it too. (The package is not named after its type: default is a word of the language.)
+// Package defaultgroup is the sink processor of type default: one sink, whose result is the group's. More are refused.
+// The agent drains with one sink, in a group or in none, without asking a processor. (The package is not named after
+// its type: default is a word of the language.)
 package defaultgroup
 
 import (
@@ -32,8 +33,8 @@ func check(sinks []string) error {
 	if len(sinks) == 1 {
 		return nil
 	}
-	return fmt.Errorf("the processor default takes exactly one sink, the group has %d (%s); use failover or load_balance, or leave the sinks out of the group",
-		len(sinks), strings.Join(sinks, ", "))
+	return conf.At("type", fmt.Errorf("the processor default takes exactly one sink, the group has %d (%s); use failover or load_balance, or leave the sinks out of the group",
+		len(sinks), strings.Join(sinks, ", ")))
 }
 
 type processor struct{}
@@ -46,8 +47,8 @@ func open(_ context.Context, _ *Settings, env flume.Env) (flume.SinkProcessor, e
 }
 
 func (processor) Process(ctx context.Context, group []flume.Drain) error {
-	for _, sink := range group { // none while the sink is paused
-		return sink.Once(ctx)
+	if len(group) == 0 { // the sink is paused
+		return flume.ErrEmpty
 	}
-	return flume.ErrEmpty
+	return group[0].Once(ctx)
 }

@@ -38,7 +38,7 @@ var Kind = flume.Define[Settings, flume.Source]("avro", "org.apache.flume.source
 type Settings struct {
 	Bind        string
 	Port        int
-	Threads     int
+	Threads     string
 	Compression compression
 	IPFilter    bool
 	IPRules     string
@@ -60,7 +60,7 @@ const (
 func (s *Settings) Declare(d *conf.Decl) {
 	d.String(&s.Bind, "bind", "", "The address or host name to listen on; 0.0.0.0 is every address of the machine.").Required()
 	d.Int(&s.Port, "port", 0, "The TCP port to listen on.").AtLeast(0).AtMost(65535).Required()
-	d.Int(&s.Threads, "threads", 0, "The most worker threads; read, and without effect, as in Flume 1.10 and later.").Lenient()
+	d.String(&s.Threads, "threads", "", "The most worker threads; read, and without effect.")
 	conf.Choice(d, &s.Compression, "compression-type", none, "Whether clients compress, which must be the same on both ends. With ssl both orders are understood.", none, deflate).Lenient()
 	d.Bool(&s.IPFilter, "ipFilter", false, "Close connections as ipFilterRules say.")
 	d.String(&s.IPRules, "ipFilterRules", "", "Rules separated by commas, each allow or deny, ip or name, and a pattern with * and ?, "+
@@ -68,6 +68,12 @@ func (s *Settings) Declare(d *conf.Decl) {
 	d.Int64(&s.MaxFrame, "max-frame-size", 256<<20, "The most bytes of one call; a larger one closes the connection.").AtLeast(1 << 16)
 	d.Int64(&s.MaxMemory, "max-memory", 256<<20, "The most bytes that calls hold together while they are received and put into the channels; one call may go beyond.").AtLeast(1 << 16)
 	d.Under("", &s.TLS)
+	d.Check(func() error {
+		if s.Threads == "" {
+			return nil
+		}
+		return conf.Warn("threads", errors.New("has no effect, as in Flume 1.10 and later"))
+	})
 	d.Check(func() error {
 		if !s.IPFilter {
 			return nil

@@ -108,7 +108,7 @@ func TestAPanicCostsOneConnection(t *testing.T) {
 }
 
 func TestOneCallIsOneEmit(t *testing.T) {
-	r := start(t, nil, "compression-type = none", "threads = 8")
+	r := start(t, nil, "compression-type = none")
 	c := dial(t, client.Options{Address: r.address(), BatchSize: 1000})
 	if err := errors.Join(c.Append(background, flumetest.Events(7, 1)[0]), c.AppendBatch(background, flumetest.Events(0, 250))); err != nil {
 		t.Fatal(err)
@@ -359,7 +359,7 @@ func TestSettings(t *testing.T) {
 	f("flume.conf:1: a1.components.x1.bind: is required and not set: The address or host name to listen on; 0.0.0.0 is every address of the machine.\n" +
 		"flume.conf:1: a1.components.x1.port: is required and not set: The TCP port to listen on.")
 	f("flume.conf:2: a1.components.x1.port: 65536 is more than 65535, the most it may be", "bind = h", "port = 65536")
-	f(`flume.conf:3: a1.components.x1.threads: "many" is not a number; the default 0 is taken`, "bind = h", "port = 1", "threads = many")
+	f(`flume.conf:3: a1.components.x1.threads: has no effect, as in Flume 1.10 and later`, "bind = h", "port = 1", "threads = 8")
 	f(`flume.conf:3: a1.components.x1.compression-type: "gzip" is not one of none, deflate; the default none is taken`, "bind = h", "port = 1", "compression-type = gzip")
 	f("flume.conf:1: a1.components.x1.ipFilterRules: is required with ipFilter = true", "bind = h", "port = 1", "ipFilter = true")
 	f(`flume.conf:4: a1.components.x1.ipFilterRules: "allow:127.0.0.1" is no rule; a rule is "allow" or "deny", ":", "ip" or "name", ":" and a pattern`,

@@ -2,8 +2,8 @@
 // headers.
 //
 // A batch that the channels do not take is offered again, the same numbers, so that none is missing; after a failure
-// the source waits, backoffSleepIncrement longer each time up to maxBackoffSleep. When totalEvents have been taken it
-// rests. It begins at 0 again whenever it is opened.
+// the source waits, backoffSleepIncrement longer each time up to maxBackoffSleep, and 5 ms at least. When totalEvents
+// have been taken it rests. It begins at 0 again whenever it is opened.
 package seq
 
 import (
@@ -39,6 +39,9 @@ func (s *Settings) Declare(d *conf.Decl) {
 	d.Millis(&s.MaxBackoff, "maxBackoffSleep", 5*time.Second, "How many milliseconds the wait after a failure is at most.").AtLeast(0)
 }
 
+// leastWait keeps a source that is told not to wait from spinning, where its channels do not wait either.
+const leastWait = 5 * time.Millisecond
+
 type source struct {
 	settings Settings
 	log      *slog.Logger
@@ -67,7 +70,7 @@ func (s *source) Run(ctx context.Context, emit flume.Emit) error {
 				return nil
 			}
 			failures++
-			wait := min(failures*s.settings.BackoffIncrement, s.settings.MaxBackoff)
+			wait := max(leastWait, min(failures*s.settings.BackoffIncrement, s.settings.MaxBackoff))
 			trouble.Report(slog.LevelWarn, err, wait)
 			_ = supervise.Sleep(ctx, wait) // the loop looks at ctx
 			continue

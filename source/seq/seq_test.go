@@ -92,6 +92,26 @@ func TestFailure(t *testing.T) {
 	})
 }
 
+func TestNoBackoffDoesNotSpin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := flumetest.Open(t, Kind, "backoffSleepIncrement = 0", "maxBackoffSleep = 0")
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		offers := 0
+		if err := s.Run(ctx, func(context.Context, flume.Batch) error {
+			if offers++; offers > 1000 {
+				cancel()
+			}
+			return flume.ErrFull
+		}); err != nil {
+			t.Error(err)
+		}
+		if offers > 300 {
+			t.Errorf("offered %d times a second", offers)
+		}
+	})
+}
+
 // The end does not wait for a channel that never takes.
 func TestEndWhileFailing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
