@@ -46,10 +46,10 @@ func number(t *testing.T, name string, value int) int {
 	return value
 }
 
-// props are the properties of SLUICE_KAFKA_PROPS below prefix.
-func props(prefix string) []string {
+// pairs reads lines of key=value.
+func pairs(text, prefix string) []string {
 	var out []string
-	for line := range strings.Lines(os.Getenv("SLUICE_KAFKA_PROPS")) {
+	for line := range strings.Lines(text) {
 		if k, v, ok := strings.Cut(strings.TrimSpace(line), "="); ok {
 			out = append(out, prefix+strings.TrimSpace(k), strings.TrimSpace(v))
 		}
@@ -57,12 +57,23 @@ func props(prefix string) []string {
 	return out
 }
 
-func section(group string, pairs ...string) *conf.Section {
+// props are the properties of SLUICE_KAFKA_PROPS below prefix.
+func props(prefix string) []string { return pairs(os.Getenv("SLUICE_KAFKA_PROPS"), prefix) }
+
+func section(group string, settings ...string) *conf.Section {
 	var values conf.Values
-	for i := 0; i < len(pairs); i += 2 {
-		values = append(values, conf.Value{Key: pairs[i], Text: pairs[i+1]})
+	for i := 0; i < len(settings); i += 2 {
+		values = append(values, conf.Value{Key: settings[i], Text: settings[i+1]})
 	}
-	return conf.NewSection("a1", group, "x", "a1."+group+".x.", conf.Pos{}, values)
+	sec := conf.NewSection("a1", group, "x", "a1."+group+".x.", conf.Pos{}, values)
+	system := pairs(os.Getenv("SLUICE_KAFKA_SYSTEM"), "")
+	sec.Property = func(name string) (string, bool) {
+		if i := slices.Index(system, name); i >= 0 {
+			return system[i+1], true
+		}
+		return "", false
+	}
+	return sec
 }
 
 func env(t *testing.T) flume.Env {
@@ -105,7 +116,11 @@ type clientSettings struct {
 	role client.Role
 }
 
-func (s clientSettings) Declare(d *conf.Decl) { s.c.Declare(d, s.role, "kafka."+string(s.role)+".") }
+func (s clientSettings) Declare(d *conf.Decl) {
+	s.c.Declare(d, s.role, "kafka."+string(s.role)+".")
+	all := "all"
+	s.c.Own("acks", "kafka.producer.acks", &all)
+}
 
 // topics makes two topics of a name of their own.
 func topics(t *testing.T, partitions int32) (in, out string) {
@@ -188,10 +203,12 @@ func deliver(ctx context.Context, k flume.Sink, b flume.Batch) error {
 	}
 }
 
+// producer is a client that loses nothing.
+func producer(t *testing.T) *kgo.Client { return admin(t, kgo.RecordRetries(1<<30)) }
+
 // fill produces count numbered records of 500 bytes with 8-byte keys.
-func fill(t *testing.T, topic string, from, count int) {
+func fill(t *testing.T, cl *kgo.Client, topic string, from, count int) {
 	t.Helper()
-	cl := admin(t, kgo.RequiredAcks(kgo.AllISRAcks()))
 	fail := kgo.AbortingFirstErrPromise(cl)
 	for i := from; i < from+count; i++ {
 		r := &kgo.Record{Topic: topic, Key: binary.BigEndian.AppendUint64(nil, uint64(i)), Value: make([]byte, 500)}
@@ -294,7 +311,7 @@ func TestPump(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			in, out := topics(t, 3)
-			fill(t, in, 0, count)
+			fill(t, producer(t), in, 0, count)
 			start := time.Now()
 			stop := pipe(t, in, out, more...)
 			wait(t, out, count)
@@ -344,7 +361,7 @@ func TestBothFormats(t *testing.T) {
 	const count = 20000
 	in, middle := topics(t, 2)
 	_, out := topics(t, 2)
-	fill(t, in, 0, count)
+	fill(t, producer(t), in, 0, count)
 	pipe(t, in, middle, "sink.useFlumeEventFormat", "true", "source.header.bin", "bin")
 	pipe(t, middle, out, "source.useFlumeEventFormat", "true", "sink.header.bin", "bin")
 	wait(t, out, count)
@@ -384,10 +401,11 @@ func TestRebalance(t *testing.T) {
 			in, out := topics(t, 4)
 			more := []string{"source.kafka.consumer.partition.assignment.strategy", assignor, "source.kafka.consumer.heartbeat.interval.ms", "500"}
 			pipe(t, in, out, more...)
+			cl := producer(t)
 			var filling sync.WaitGroup
 			filling.Go(func() {
 				for i := range 20 {
-					fill(t, in, i*count/20, count/20)
+					fill(t, cl, in, i*count/20, count/20)
 					time.Sleep(400 * time.Millisecond)
 				}
 			})
@@ -415,13 +433,15 @@ func TestBrokerKilled(t *testing.T) {
 			kills := number(t, "SLUICE_KAFKA_KILLS", 10)
 			in, out := topics(t, 2)
 			pipe(t, in, out, "sink.kafka.producer.acks", acks)
+			cl := producer(t)
 			ctx, cancel := context.WithCancel(t.Context())
 			var filling sync.WaitGroup
 			count := 0
 			filling.Go(func() {
 				for ctx.Err() == nil {
-					fill(t, in, count, 500)
+					fill(t, cl, in, count, 500)
 					count += 500
+					time.Sleep(10 * time.Millisecond)
 				}
 			})
 			for range kills {
