@@ -15,14 +15,13 @@
 //
 // How it fails: a Put that found no room within keep-alive is [flume.ErrFull], one for which there never will be any is
 // [flume.ErrTooLarge]. transactionCapacity bounds one Take; a Put may be larger, up to the whole channel. What is still
-// here at Close is lost, and said at ERROR.
+// here at Close is lost; the agent says how much.
 package memory
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -70,7 +69,6 @@ func (s *Settings) Declare(d *conf.Decl) {
 var errClosed = errors.New("the channel is closed")
 
 type channel struct {
-	log                 *slog.Logger
 	limit               room
 	transactionCapacity int
 	keepAlive           time.Duration
@@ -99,7 +97,6 @@ type taker struct {
 func open(_ context.Context, s *Settings, env flume.Env) (flume.Channel, error) {
 	env.Counter("ChannelCapacity").Store(int64(s.Capacity))
 	return &channel{
-		log:                 env.Log,
 		limit:               s.limit(),
 		transactionCapacity: s.TransactionCapacity,
 		keepAlive:           s.KeepAlive,
@@ -272,14 +269,6 @@ func (c *channel) Close() error {
 		close(w.ready)
 	}
 	c.putters, c.takers = nil, nil
-	c.lose(c.queue.held.events)
 	c.queue = queue{}
 	return nil
-}
-
-// lose says that events are gone. A memory channel that is drained before it is closed loses none.
-func (c *channel) lose(events int) {
-	if events > 0 {
-		c.log.Error("The channel is closed before all of its events were taken; they are lost", "events", events)
-	}
 }

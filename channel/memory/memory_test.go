@@ -285,8 +285,7 @@ func TestTakersWakeEachOther(t *testing.T) {
 
 func TestCloseWakes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		env := flumetest.NewEnv()
-		c := flumetest.OpenIn(t, env, Kind, "capacity = 100")
+		c := flumetest.Open(t, Kind, "capacity = 100")
 		var ended sync.WaitGroup
 		for range 2 {
 			ended.Go(func() {
@@ -320,9 +319,6 @@ func TestCloseWakes(t *testing.T) {
 			t.Errorf("committing to a closed channel returned %v", err)
 		}
 		put.Rollback()
-		if log := env.Logged(); log != "" { // nothing was committed, so nothing is lost
-			t.Error(log)
-		}
 	})
 }
 
@@ -353,9 +349,6 @@ func TestCounters(t *testing.T) {
 	if !c.(flume.Volatile).Volatile() {
 		t.Error("a memory channel is volatile")
 	}
-	if env.Logged() != "" {
-		t.Error(env.Logged())
-	}
 	tx, err = c.Take(t.Context(), flume.Limits{Events: 2})
 	if err != nil {
 		t.Fatal(err)
@@ -363,12 +356,9 @@ func TestCounters(t *testing.T) {
 	if err := errors.Join(c.Close(), c.Close()); err != nil {
 		t.Error(err)
 	}
-	if log := env.Logged(); strings.Count(log, "level=ERROR") != 1 || !strings.Contains(log, "events=4") {
-		t.Errorf("closed with four events:\n%s", log)
-	}
 	tx.Rollback()
-	if log := env.Logged(); strings.Count(log, "level=ERROR") != 2 || !strings.Contains(log, "events=2") {
-		t.Errorf("rolled back two more:\n%s", log)
+	if log := env.Logged(); log != "" { // the agent says what is lost
+		t.Error(log)
 	}
 }
 

@@ -125,7 +125,6 @@ func (t *take) Rollback() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
-		c.lose(len(t.batch))
 		return
 	}
 	t.segment = segment{batch: t.batch, room: t.room}
