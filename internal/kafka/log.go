@@ -59,8 +59,10 @@ func (l *logger) Log(level kgo.LogLevel, msg string, keyvals ...any) {
 	case kgo.LogLevelInfo, kgo.LogLevelDebug:
 		l.log.Debug("Kafka: "+msg, keyvals...)
 	case kgo.LogLevelWarn, kgo.LogLevelError:
-		if strings.HasPrefix(msg, "unable to open connection to broker") || canceled(keyvals) {
-			return // OnBrokerConnect says it; a client that is being closed has nothing to complain of
+		if canceled(keyvals) || // a client that is being closed has nothing to complain of
+			strings.HasPrefix(msg, "unable to open connection to broker") || // OnBrokerConnect says it
+			msg == "group manage loop errored" { // polling says it
+			return
 		}
 		if dropped, ok := l.due(l.said, msg, ""); ok {
 			if dropped > 0 {

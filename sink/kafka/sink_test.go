@@ -152,6 +152,36 @@ func TestContextEnds(t *testing.T) {
 	}
 }
 
+// A sink whose broker has gone fails within delivery.timeout.ms, and closes at once.
+func TestBrokerGone(t *testing.T) {
+	for _, acks := range []string{"1", "all"} {
+		c := cluster(t, kfake.SeedTopics(1, "test2"))
+		r := newRig(t)
+		k := start(t, r, c, "kafka.topic", "test2", "kafka.producer.acks", acks, "kafka.producer.delivery.timeout.ms", "1000")
+		if err := k.Deliver(t.Context(), numbered(0, 1)); err != nil {
+			t.Fatal(err)
+		}
+		c.Close()
+		begin := time.Now()
+		if err := k.Deliver(t.Context(), numbered(1, 2)); err == nil {
+			t.Errorf("acks %s: delivered to nobody", acks)
+		}
+		if took := time.Since(begin); took > 10*time.Second {
+			t.Errorf("acks %s: it took %v", acks, took)
+		}
+		begin = time.Now()
+		if err := k.Close(); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(begin); took > 3*time.Second {
+			t.Errorf("acks %s: closing took %v", acks, took)
+		}
+		if n := strings.Count(r.logs.String(), "out of reach"); n == 0 || n > 3 {
+			t.Errorf("acks %s: said %d times", acks, n)
+		}
+	}
+}
+
 // A record that the broker finds too large is found and rejected, though the broker refuses the batch as a whole; the
 // next batches are small enough from the start.
 func TestBrokersLimit(t *testing.T) {

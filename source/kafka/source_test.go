@@ -356,29 +356,61 @@ func TestCommitFails(t *testing.T) {
 	}
 }
 
-// The source ends where the client will never read on.
-func TestRunEnds(t *testing.T) {
-	for name, c := range map[string]struct {
-		more []string
-		want string
-	}{
-		"no offset": {[]string{"kafka.consumer.auto.offset.reset", "none"}, "test3-0"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			fake := cluster(t, kfake.SeedTopics(1, "test3"))
-			plan, problems := Kind.Bind(section(append([]string{"kafka.bootstrap.servers", servers(fake), "kafka.topics", "test3"}, c.more...)...))
-			if problems.Fatal() {
-				t.Fatal(problems)
-			}
-			src, err := plan.Open(t.Context(), newRig(t, 10).Env)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer src.Close()
-			if err := src.Run(t.Context(), newSinkhole().emit); err == nil || !strings.Contains(err.Error(), c.want) {
-				t.Errorf("Run: %v", err)
-			}
-		})
+// Without an offset and with nowhere to begin the source ends.
+func TestNoOffset(t *testing.T) {
+	c := cluster(t, kfake.SeedTopics(1, "test3"))
+	plan, problems := Kind.Bind(section("kafka.bootstrap.servers", servers(c), "kafka.topics", "test3", "kafka.consumer.auto.offset.reset", "none"))
+	if problems.Fatal() {
+		t.Fatal(problems)
+	}
+	src, err := plan.Open(t.Context(), newRig(t, 10).Env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := src.Run(t.Context(), newSinkhole().emit); err == nil || !strings.Contains(err.Error(), "reading test3-0") {
+		t.Errorf("Run: %v", err)
+	}
+	if err := src.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// A topic that is deleted and made anew ends Run; opened again, the source reads the new topic from its beginning.
+func TestTopicMadeAnew(t *testing.T) {
+	c := cluster(t, kfake.SeedTopics(1, "test3"))
+	produce(t, c, numbered("test3", 0, 0, 5)...)
+	set := settings(c, "kafka.consumer.metadata.max.age.ms", "200", "kafka.consumer.allow.auto.create.topics", "false")
+	plan, _ := Kind.Bind(section(set...))
+	src, err := plan.Open(t.Context(), newRig(t, 10).Env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hole := newSinkhole()
+	done := make(chan error, 1)
+	go func() { done <- src.Run(t.Context(), hole.emit) }()
+	hole.await(t, 5)
+	if err := c.DeleteTopic("test3"); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.CreateTopic("test3", 1, nil); err != nil {
+		t.Fatal(err)
+	}
+	produce(t, c, numbered("test3", 0, 100, 2)...)
+	select {
+	case err := <-done:
+		if !errors.Is(err, kerr.UnknownTopicID) {
+			t.Errorf("Run: %v", err)
+		}
+	case <-time.After(30 * time.Second):
+		t.Fatal("Run goes on")
+	}
+	if err := src.Close(); err != nil {
+		t.Error(err)
+	}
+	again := newSinkhole()
+	start(t, newRig(t, 10), again.emit, set...)
+	if got := again.await(t, 2); !slices.Equal(got, []string{"0-100", "0-101"}) {
+		t.Errorf("got %q", got)
 	}
 }
 
@@ -423,13 +455,20 @@ func TestCloseWithoutBroker(t *testing.T) {
 	}
 }
 
-func TestMissingTopicIsSaid(t *testing.T) {
+// A topic that does not exist is said, and read when it does.
+func TestMissingTopic(t *testing.T) {
 	c := cluster(t, kfake.SeedTopics(1, "test3"))
-	r := newRig(t, 10)
-	start(t, r, newSinkhole().emit, "kafka.bootstrap.servers", servers(c), "kafka.topics", "test3,absent", "kafka.consumer.allow.auto.create.topics", "false")
+	r, hole := newRig(t, 10), newSinkhole()
+	start(t, r, hole.emit, "kafka.bootstrap.servers", servers(c), "kafka.topics", "test3,absent",
+		"kafka.consumer.auto.offset.reset", "earliest", "kafka.consumer.allow.auto.create.topics", "false", "kafka.consumer.metadata.max.age.ms", "200")
 	if !strings.Contains(r.logs.String(), "the topic does not exist") || !strings.Contains(r.logs.String(), "topic=absent") {
 		t.Errorf("logged %s", r.logs)
 	}
+	if err := c.CreateTopic("absent", 1, nil); err != nil {
+		t.Fatal(err)
+	}
+	produce(t, c, record("absent", 0, "here"))
+	hole.await(t, 1)
 }
 
 // A wait after a failure is never nothing.

@@ -142,9 +142,9 @@ func pipe(t *testing.T, in, out string, more ...string) (stop func()) {
 	to := append([]string{"kafka.bootstrap.servers", b, "kafka.topic", out, "allowTopicOverride", "false", "partitionIdHeader", "partition"}, props("kafka.producer.")...)
 	for i := 0; i < len(more); i += 2 {
 		if rest, ok := strings.CutPrefix(more[i], "source."); ok {
-			from = append(from, rest, more[i+1])
+			from = set(from, rest, more[i+1])
 		} else {
-			to = append(to, strings.TrimPrefix(more[i], "sink."), more[i+1])
+			to = set(to, strings.TrimPrefix(more[i], "sink."), more[i+1])
 		}
 	}
 	sinkPlan, problems := sink.Kind.Bind(section("sinks", to...))
@@ -178,6 +178,17 @@ func pipe(t *testing.T, in, out string, more ...string) (stop func()) {
 	})
 	t.Cleanup(stop)
 	return stop
+}
+
+// set puts a setting into a list of keys and values, over one of that key.
+func set(settings []string, key, value string) []string {
+	for i := 0; i < len(settings); i += 2 {
+		if settings[i] == key {
+			settings[i+1] = value
+			return settings
+		}
+	}
+	return append(settings, key, value)
 }
 
 func deliver(ctx context.Context, k flume.Sink, b flume.Batch) error {
@@ -366,6 +377,43 @@ func TestBothFormats(t *testing.T) {
 	pipe(t, middle, out, "source.useFlumeEventFormat", "true", "sink.header.bin", "bin")
 	wait(t, out, count)
 	check(t, in, out, count, false)
+}
+
+// TestForeignTopic pipes a topic that another client has filled (SLUICE_KAFKA_TOPIC, with keys) and looks where the keys
+// went: each to the partition of the same number.
+func TestForeignTopic(t *testing.T) {
+	in := os.Getenv("SLUICE_KAFKA_TOPIC")
+	if in == "" {
+		t.Skip("SLUICE_KAFKA_TOPIC is not set")
+	}
+	adm := kadm.NewClient(admin(t))
+	ends, err := adm.ListEndOffsets(t.Context(), in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	partitions, count := int32(0), int64(0)
+	ends.Each(func(o kadm.ListedOffset) { partitions, count = partitions+1, count+o.Offset })
+	if count == 0 {
+		t.Fatalf("%s is empty", in)
+	}
+	_, out := topics(t, partitions)
+	pipe(t, in, out, "sink.partitionIdHeader", "none", "source.kafka.consumer.group.id", out)
+	wait(t, out, int(count))
+	places := func(topic string) map[string]int32 {
+		cl := admin(t, kgo.ConsumeTopics(topic))
+		found := map[string]int32{}
+		for n := int64(0); n < count; {
+			cl.PollFetches(t.Context()).EachRecord(func(r *kgo.Record) { n++; found[string(r.Key)] = r.Partition })
+		}
+		return found
+	}
+	a, b := places(in), places(out)
+	t.Logf("%d records, %d keys, %d partitions", count, len(a), partitions)
+	for key, p := range a {
+		if b[key] != p {
+			t.Fatalf("key %q was in partition %d and is in %d", key, p, b[key])
+		}
+	}
 }
 
 func TestLatency(t *testing.T) {
