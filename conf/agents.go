@@ -147,11 +147,12 @@ func (r *reading) running() []*draft {
 			}
 		}
 		near := Nearest(d.name, others)
-		text := fmt.Sprintf("agent %q lists no channels", d.name)
+		name := shorten(d.name, 60)
+		text := fmt.Sprintf("agent %s lists no channels", name)
 		if len(d.lists) == 0 {
-			text = fmt.Sprintf("agent %q lists no sources, channels or sinks, so what is set for it (%s) is ignored", d.name, count(d.size, "key"))
+			text = fmt.Sprintf("agent %s lists no sources, channels or sinks, so what is set for it (%s) is ignored", name, count(d.size, "key"))
 			if near == "" {
-				text += "; the agents are " + strings.Join(others, ", ")
+				text += "; the agents are " + QuoteNames(others)
 			}
 		} else if near == "" {
 			continue // an agent of its own; whoever runs it is told

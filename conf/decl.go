@@ -53,7 +53,7 @@ type Setting struct {
 	env      string
 	parse    func(text string) error
 	bounds   []func() error
-	warnings func(text string) string
+	warnings func(shown, text string) string
 }
 
 type restSetting struct {
@@ -161,11 +161,11 @@ func (d *Decl) Bool(p *bool, key string, value bool, doc string) *Setting {
 			*p = strings.EqualFold(text, "true")
 			return nil
 		},
-		warnings: func(text string) string {
+		warnings: func(shown, text string) string {
 			if strings.EqualFold(text, "true") || strings.EqualFold(text, "false") {
 				return ""
 			}
-			return fmt.Sprintf("%q is neither true nor false; it is taken as false", text)
+			return shown + " is neither true nor false; it is taken as false"
 		}})
 }
 
@@ -389,8 +389,22 @@ func (d *Decl) restOf(r restSetting) Values {
 	return out
 }
 
+// report places a problem at the key under which the file has the setting, if that is another name of it.
 func (d *Decl) report(sev Severity, key, text string) {
+	for _, s := range d.settings {
+		if s.Key == key && !d.stands(key) {
+			key = d.spelling(s)
+			break
+		}
+	}
 	d.problems = append(d.problems, d.section.Problem(sev, key, text))
+}
+
+// stands reports whether the file has key, be it without a value.
+func (d *Decl) stands(key string) bool {
+	_, full := d.section.Values.Get(key)
+	_, bare := d.section.empty.Get(key)
+	return full || bare
 }
 
 // spelling is the key under which the file has the setting.
@@ -463,8 +477,9 @@ func (s *Setting) spellings() []string { return slices.Concat([]string{s.Key}, s
 // set parses text and reports whether it could be read. origin is where it comes from, if not from the file.
 func (d *Decl) set(s *Setting, key, text, origin string, secret bool) bool {
 	text = trim(text)
-	value := strconv.Quote(text)
-	if secret || s.secret || secretName(key) {
+	hidden := secret || s.secret || secretName(key) || secretText(text)
+	value := shorten(text, longestShown)
+	if hidden {
 		value = "the value"
 	}
 	if origin != "" {
@@ -482,7 +497,7 @@ func (d *Decl) set(s *Setting, key, text, origin string, secret bool) bool {
 		return s.lenient
 	}
 	if s.warnings != nil {
-		if w := s.warnings(text); w != "" {
+		if w := s.warnings(value, text); w != "" {
 			d.report(Warning, key, w)
 		}
 	}

@@ -194,6 +194,19 @@ func TestDeclarations(t *testing.T) {
 		{"unknown", func(d *Decl) {}, []string{"a = b"}, []string{"f:1 warning a1.sinks.k1.a: is not a setting"}, "t"},
 		{"unknown and empty", func(d *Decl) { d.Int(&a, "port", 1, "x") }, []string{"prot ="},
 			[]string{`f:1 warning a1.sinks.k1.prot: is not a setting; did you mean "port"? (which is 1 as long as it is not set)`}, "t"},
+		{"found under another name", func(d *Decl) {
+			d.Int(&a, "port", 1, "x").Also("prt")
+			d.Int(&a, "size", 1, "x").Old("sz").Bound(func() error { return Warn("size", errors.New("is odd")) })
+			d.Int(&a, "none", 1, "x").Old("nothing")
+			d.Check(func() error {
+				return errors.Join(At("port", errors.New("is bad")), At("none", errors.New("is missing")))
+			})
+		}, []string{"prt = 2", "sz = 3"}, []string{
+			`f:2 warning a1.sinks.k1.sz: is an old name of "size"`,
+			"f:2 warning a1.sinks.k1.sz: is odd",
+			"f:1 error a1.sinks.k1.prt: is bad",
+			"f:3 error a1.sinks.k1.none: is missing",
+		}, "t"},
 		{"no value", func(d *Decl) { d.Int(&a, "a", 1, "x").AtLeast(5).Required() }, []string{"a = ${env:NO}", "b = ${env:NO}"}, []string{
 			"f:1 error a1.sinks.k1.a: the environment variable NO is not set; set it, or give a default: ${env:NO:-value}",
 			"f:2 error a1.sinks.k1.b: the environment variable NO is not set; set it, or give a default: ${env:NO:-value}",

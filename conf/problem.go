@@ -4,7 +4,10 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Pos is a place in a configuration file. Line counts from 1; zero means that no one line can be named.
@@ -55,9 +58,51 @@ func (p Problem) String() string {
 		parts = append(parts, at)
 	}
 	if p.Subject != "" {
-		parts = append(parts, p.Subject)
+		parts = append(parts, printable(p.Subject, longestSubject))
 	}
-	return strings.Join(append(parts, p.Text), ": ")
+	return strings.Join(append(parts, printable(p.Text, longestText)), ": ")
+}
+
+// What a message shows at most, in bytes: a file that is no configuration has keys of any length.
+const (
+	longestSubject = 200
+	longestText    = 2000
+)
+
+// printable is text on one line, cut after most bytes.
+func printable(text string, most int) string {
+	plain := len(text) <= most && utf8.ValidString(text)
+	if plain && !strings.ContainsFunc(text, func(c rune) bool { return !unicode.IsPrint(c) }) {
+		return text
+	}
+	var b strings.Builder
+	for i, c := range text {
+		if i >= most {
+			b.WriteString("…")
+			break
+		}
+		if unicode.IsPrint(c) {
+			b.WriteRune(c)
+			continue
+		}
+		quoted := strconv.QuoteRune(c)
+		b.WriteString(quoted[1 : len(quoted)-1])
+	}
+	return b.String()
+}
+
+// QuoteNames lists names that a file has, a few of many.
+func QuoteNames(names []string) string {
+	const most, longest = 10, 60
+	shown := make([]string, 0, most)
+	for _, name := range names[:min(most, len(names))] {
+		shown = append(shown, shorten(name, longest))
+	}
+	out := strings.Join(shown, ", ")
+	if more := len(names) - most; more > 0 {
+		out += fmt.Sprintf(" and %d more", more)
+	}
+	return out
 }
 
 // Problems are all that is wrong, found in one pass.
@@ -104,15 +149,4 @@ func (ps Problems) String() string {
 		b.WriteByte('\n')
 	}
 	return b.String()
-}
-
-// secretName reports whether the value under a name must not be shown.
-func secretName(name string) bool {
-	name = strings.ToLower(name)
-	for _, word := range []string{"password", "passwd", "passphrase", "pwd", "secret", "token", "credential", "jaas", "apikey", "api.key", "api-key", "api_key", "accesskey", "access.key", "private"} {
-		if strings.Contains(name, word) {
-			return true
-		}
-	}
-	return false
 }

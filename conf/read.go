@@ -167,12 +167,13 @@ func (r *reading) suspect(p *property) {
 	if p.fault != "" {
 		return
 	}
+	secret := secretName(p.key) || secretText(p.text)
 	shown := "the value"
-	if !secretName(p.key) {
-		shown = shorten(p.text)
+	if !secret {
+		shown = shorten(p.text, longestShown)
 	}
 	if p.lost != "" {
-		if secretName(p.key) {
+		if secret {
 			r.report(Warning, p, "a backslash of the value is dropped; to keep it, write two")
 		} else {
 			r.report(Warning, p, fmt.Sprintf(`%s is read as %s, the value is %s; to keep the backslash, write two`, p.lost, p.lost[1:], shown))
@@ -221,9 +222,11 @@ func invisible(c rune) bool {
 	return c > unicode.MaxASCII && (unicode.IsSpace(c) || c == '\ufeff' || unicode.Is(unicode.Cf, c))
 }
 
+// longestShown is how much of a value a message shows, in bytes.
+const longestShown = 200
+
 // shorten quotes text for a message.
-func shorten(text string) string {
-	const most = 200
+func shorten(text string, most int) string {
 	if len(text) > most {
 		return fmt.Sprintf("%q…", strings.ToValidUTF8(text[:most], ""))
 	}

@@ -3,10 +3,13 @@ package conf
 import (
 	"errors"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"unicode"
 )
 
 // parse reads text as a file named a.conf.
@@ -84,7 +87,7 @@ func TestMistakes(t *testing.T) {
 		{"lost backslash in a secret", `a1.sinks.k1.password = x\dy`, `a.conf:9: a1.sinks.k1.password: a backslash of the value is dropped; to keep it, write two`},
 		{"bad unicode escape", `a1.sinks.k1.dir = C:\users`, `a.conf:9: a1.sinks.k1.dir: a backslash and u must be followed by four hexadecimal digits; to have a backslash itself, write two (C:\\users)`},
 		{"bad unicode escape in a key", `a1.sinks.k1.\users = x`, `a.conf:9: a1.sinks.k1.\users: a backslash and u must be followed by four hexadecimal digits; to have a backslash itself, write two (C:\\users)`},
-		{"no-break space in a key", "a1.sinks.k1.a\u00a0= b", "a.conf:9: a1.sinks.k1.a\u00a0: the key holds an invisible U+00A0, which is not a blank to Flume; remove it"},
+		{"no-break space in a key", "a1.sinks.k1.a\u00a0= b", `a.conf:9: a1.sinks.k1.a\u00a0: the key holds an invisible U+00A0, which is not a blank to Flume; remove it`},
 		{"no-break space at the end", "a1.sinks.k1.a = b\u00a0", "a.conf:9: a1.sinks.k1.a: the value holds an invisible U+00A0, which is not a blank to Flume; remove it"},
 		{"no type", "a1.sinkgroups = g1\na1.sinkgroups.g1.sinks = k1\na1.sinks = k1 k2\na1.sinks.k2.channel = c1",
 			"a.conf:11: a1.sinks: is set in line 3 too, to another value; this line wins\na.conf:11: a1.sinks.k2: has no type"},
@@ -99,7 +102,7 @@ func TestMistakes(t *testing.T) {
 		{"a processor of no group", "a1.processor.type = failover", "a.conf:9: a1.processor.type: is not a setting of an agent; it belongs to a sink group: a1.sinkgroups.NAME.processor.type"},
 		{"unknown to all", "a1.foo = bar", "a.conf:9: a1.foo: is not a setting of an agent"},
 		{"agent misspelt", "al.sources.r1.port = 1\nal.sources.r1.bind = x", `a.conf:9: al: agent "al" lists no sources, channels or sinks, so what is set for it (2 keys) is ignored; did you mean "a1"?`},
-		{"agent unlike", "collector.sources.r1.port = 1", `a.conf:9: collector: agent "collector" lists no sources, channels or sinks, so what is set for it (1 key) is ignored; the agents are a1`},
+		{"agent unlike", "collector.sources.r1.port = 1", `a.conf:9: collector: agent "collector" lists no sources, channels or sinks, so what is set for it (1 key) is ignored; the agents are "a1"`},
 		{"agent misspelt in a list", "al.sinks = k1\nal.sinks.k1.type = null", `a.conf:9: al: agent "al" lists no channels; did you mean "a1"?`},
 		{"no agent", "PORT = 1", "a.conf:9: PORT: belongs to no agent and no value uses it as ${PORT}; keys are AGENT.sources, AGENT.sinks.NAME.KEY …"},
 		{"a comment of another language", "// x", "a.conf:9: //: is read as a key and ignored; a comment begins with #"},
@@ -248,6 +251,73 @@ func TestSecrets(t *testing.T) {
 }
 
 // TestProblemsOf: problems of other agents are told apart.
+// TestSecretsOfMistakes: a misspelt key, or a value that holds a secret, is no reason to show it.
+func TestSecretsOfMistakes(t *testing.T) {
+	for _, line := range []string{
+		"a1.sinks.k1.keystore-pasword = HUNTER2 # x",
+		"a1.sinks.k1.keystore-passwrod = HUNTER2 # x",
+		"a1.sinks.k1.keystorePssword = HUNTER2 # x",
+		"a1.sinks.k1.trustorepaswort = HUNTER2 # x",
+		"a1.sinks.k2.pass = HUNTER2 # x",
+		"a1.sinks.k1.pwd = HUNTER2 # x",
+		`a1.sinks.k1.acces-token = HUNTER2\dx`,
+		"a1.sinks.k1.client.secert = HUNTER2 # x",
+		"a1.sinks.k1.credentails = HUNTER2 # x",
+		`a1.sinks.k1.kafka.producer.sasl.jass.config = X required username="u" password="HUNTER2"; # x`,
+		`a1.sinks.k1.kafka.producer.sasl.config = X required username="u" password="HUNTER2"; # x`,
+		`a1.sinks.k1.command = curl --password HUNTER2 http://x/ # x`,
+		`a1.sinks.k1.command = run PASSWORD: "HUNTER2" # x`,
+		"a1.sinks.k1.url = https://user:HUNTER2@host/ # x",
+		`a1.sinks.k1.` + strings.Repeat("x", 2000) + ` = HUNTER2 # x`,
+	} {
+		c, problems := parse(t, Options{}, "a1.sinks = k1", "a1.sinks.k1.type = test", line)
+		_, found := Bind(&testSettings{func(d *Decl) {
+			d.String(new(string), "keystore-password", "", "x").Secret()
+			d.Bool(new(bool), "command", false, "x")
+			d.Int(new(int), "url", 1, "x")
+		}}, c.Agent("a1").Sinks[0])
+		problems = append(problems, found...)
+		if text := problems.String(); len(problems) == 0 || strings.Contains(text, "HUNTER2") {
+			t.Errorf("%.100s: %s", line, text)
+		}
+	}
+	for _, line := range []string{"a1.sinks.k1.path = /a # x", "a1.sinks.k1.host = h:80 # x", "a1.sinks.k1.url = jdbc:mysql://h:80/d?user=x # x"} {
+		_, problems := parse(t, Options{}, "a1.sinks = k1", "a1.sinks.k1.type = test", line)
+		_, value, _ := strings.Cut(line, " = ")
+		if !strings.Contains(problems.String(), value) {
+			t.Errorf("%s: %s", line, problems)
+		}
+	}
+}
+
+// TestGarbage: a file of any bytes is told of in messages of a bounded length that hold no control characters.
+func TestGarbage(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	for round := range 50 {
+		text := make([]byte, 40000)
+		for i := range text {
+			text[i] = byte(random.Uint32())
+			if round%2 == 0 && (text[i] == '\n' || text[i] == '\r') {
+				text[i] = '.' // keys without end
+			}
+		}
+		_, problems, err := Parse("a.conf", text, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range problems {
+			line := p.String()
+			if len(line) > 10000 || strings.ContainsFunc(line, unicode.IsControl) {
+				t.Fatalf("%d bytes: %.300q", len(line), line)
+			}
+		}
+	}
+	names := slices.Repeat([]string{strings.Repeat("x", 100)}, 1000)
+	if text := QuoteNames(names); len(text) > 1000 || !strings.HasSuffix(text, "… and 990 more") {
+		t.Errorf("%d bytes: %s", len(text), text)
+	}
+}
+
 func TestProblemsOf(t *testing.T) {
 	_, problems := parse(t, Options{}, "a1.channels = c1", "a2.channels = c2", "X = 1", "base.dir = ${env:NO}", "a1.x = ${base.dir}")
 	if got := problems.Of("a2"); len(got) != 3 || got[0].Subject != "a2.channels.c2" || got[1].Subject != "X" || got[2].Subject != "base.dir" {

@@ -50,13 +50,13 @@ func (s *Settings) Declare(d *conf.Decl) {
 	d.TransactionCapacity(&s.TransactionCapacity, "transactionCapacity", 100,
 		"How many events one transaction takes at most. A batch that is put may be larger, up to the capacity.").DefaultBelow(1).Lenient()
 	d.Seconds(&s.KeepAlive, "keep-alive", 3*time.Second,
-		"How many seconds a put waits for room before the channel counts as full.").Lenient()
+		"How many seconds a put waits for room before the channel counts as full.").Lenient().Bound(s.doubtKeepAlive)
 	bytes := d.Int64(&s.ByteCapacity, "byteCapacity", unset,
 		"How many bytes of bodies and headers the channel holds at most; 0 is about 200 GB.")
 	bytes.Default = "an eighth of the memory that the process may use, at least 16 MiB"
-	bytes.Lenient()
+	bytes.Lenient().Bound(s.doubtByteCapacity)
 	d.Int(&s.BufferPercentage, "byteCapacityBufferPercentage", 20,
-		"The percentage of byteCapacity that is kept for headers: bodies fill only the rest, in slots of 100 bytes.").Lenient()
+		"The percentage of byteCapacity that is kept for headers: bodies fill only the rest, in slots of 100 bytes.").Lenient().Bound(s.doubtPercentage)
 	d.Check(func() error {
 		if s.TransactionCapacity <= s.Capacity {
 			return nil
@@ -64,6 +64,34 @@ func (s *Settings) Declare(d *conf.Decl) {
 		return conf.At("transactionCapacity", fmt.Errorf("%d events are more than the capacity of the channel, %d; lower transactionCapacity or raise capacity",
 			s.TransactionCapacity, s.Capacity))
 	})
+}
+
+// What Flume takes without a word, although nobody can have meant it, is taken with one.
+
+func (s *Settings) doubtKeepAlive() error {
+	if s.KeepAlive >= 0 {
+		return nil
+	}
+	return conf.Warn("keep-alive", fmt.Errorf("%d is negative: a put does not wait for room, as with 0", s.KeepAlive/time.Second))
+}
+
+func (s *Settings) doubtByteCapacity() error {
+	if s.ByteCapacity >= 0 || s.ByteCapacity == unset {
+		return nil
+	}
+	return conf.Warn("byteCapacity", fmt.Errorf("%d is negative: the channel holds about 200 GB, as with 0, so only capacity bounds it", s.ByteCapacity))
+}
+
+func (s *Settings) doubtPercentage() error {
+	switch p := s.BufferPercentage; {
+	case p >= 100:
+		return conf.Warn("byteCapacityBufferPercentage",
+			fmt.Errorf("%d leaves no room for bodies: their slots are not bounded then, as in Flume; bodies and headers together are, by byteCapacity", p))
+	case p < 0:
+		return conf.Warn("byteCapacityBufferPercentage",
+			fmt.Errorf("%d is negative: nothing is kept for headers; bodies and headers together are bounded by byteCapacity", p))
+	}
+	return nil
 }
 
 var errClosed = errors.New("the channel is closed")

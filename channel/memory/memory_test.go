@@ -50,6 +50,22 @@ func TestSettings(t *testing.T) {
 			t.Errorf("no %q in\n%s", want, problems)
 		}
 	}
+	for setting, want := range map[string]string{
+		"keep-alive = -1":                    "keep-alive: -1 is negative: a put does not wait for room, as with 0",
+		"byteCapacity = -7":                  "byteCapacity: -7 is negative: the channel holds about 200 GB, as with 0, so only capacity bounds it",
+		"byteCapacityBufferPercentage = 100": "byteCapacityBufferPercentage: 100 leaves no room for bodies: their slots are not bounded then, as in Flume; bodies and headers together are, by byteCapacity",
+		"byteCapacityBufferPercentage = -1":  "byteCapacityBufferPercentage: -1 is negative: nothing is kept for headers; bodies and headers together are bounded by byteCapacity",
+		"byteCapacityBufferPercentage = 99":  "",
+		"byteCapacity = 0":                   "",
+		"keep-alive = 0":                     "",
+	} {
+		if want != "" {
+			want = "flume.conf:1: a1.components.x1." + want + "\n"
+		}
+		if _, problems := bound(setting); problems != want {
+			t.Errorf("%s: %s, want %s", setting, problems, want)
+		}
+	}
 	if _, problems := bound("capacity = 50"); problems !=
 		"flume.conf:1: a1.components.x1.transactionCapacity: 100 events are more than the capacity of the channel, 50; lower transactionCapacity or raise capacity\n" {
 		t.Error(problems)

@@ -63,7 +63,7 @@ func runCheck(p *program, c *command, l *launch) error {
 	for _, cfg := range configs {
 		for _, a := range cfg.Agents {
 			if name := o.get("name"); name == "" || name == a.Name {
-				fmt.Fprintln(p.out, p.verdict(a, problems, l))
+				fmt.Fprintln(p.out, conf.Problem{Text: p.verdict(a, problems, l)}) // printable, whatever the name is
 			}
 		}
 	}

@@ -30,13 +30,13 @@ func (p *program) read(files []string, agent string, l *launch) (*conf.Config, c
 
 // hasAgent says which agents there are where the one asked for is not.
 func hasAgent(configs []*conf.Config, sets [][]string, name string) error {
-	var names, quoted, files []string
+	var names, files []string
 	for _, cfg := range configs {
 		if cfg.Agent(name) != nil {
 			return nil
 		}
 		for _, a := range cfg.Agents {
-			names, quoted = append(names, a.Name), append(quoted, fmt.Sprintf("%q", a.Name))
+			names = append(names, a.Name)
 		}
 	}
 	for _, set := range sets {
@@ -53,7 +53,7 @@ func hasAgent(configs []*conf.Config, sets [][]string, name string) error {
 	if len(files) > 1 {
 		it = "they have"
 	}
-	return fmt.Errorf("no agent %q in %s; %s %s%s", name, strings.Join(files, ", "), it, strings.Join(quoted, ", "), hint)
+	return fmt.Errorf("no agent %q in %s; %s %s%s", name, strings.Join(files, ", "), it, conf.QuoteNames(names), hint)
 }
 
 // fileOf finds the file that a URI of -u names.

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -112,7 +113,15 @@ func (s *Settings) check() error {
 	if err := s.checkClient(); err != nil {
 		problems = append(problems, err)
 	}
-	return errors.Join(append(problems, s.checkHosts())...)
+	problems = append(problems, s.checkHosts())
+	if addr, err := netip.ParseAddr(strings.Trim(s.Hostname, "[]")); err == nil && addr.IsUnspecified() {
+		key := "hostname"
+		if len(s.HostNames) > 0 {
+			key = "hosts." + s.HostNames[0]
+		}
+		problems = append(problems, conf.Warn(key, fmt.Errorf("%s is no address of a receiver: connections to it arrive at this machine itself; name the machine of the receiver", s.Hostname)))
+	}
+	return errors.Join(problems...)
 }
 
 func (s *Settings) checkClient() error {

@@ -232,6 +232,14 @@ func TestSettings(t *testing.T) {
 	f(`flume.conf:4: a1.components.x1.hosts.h1: "nowhere" is not host:port`, "hosts = h1", "hosts.h1 = nowhere")
 	f(`flume.conf:3: a1.components.x1.hosts: names 2 receivers; only the first, b:2, is used`, "hosts = h1 h2", "hosts.h1 = b:2", "hosts.h2 = c:3")
 	f("", "hosts = h1", "hosts.h1 = [::1]:2")
+	const nowhere = " is no address of a receiver: connections to it arrive at this machine itself; name the machine of the receiver"
+	f("flume.conf:4: a1.components.x1.hosts.h1: 0.0.0.0"+nowhere, "hosts = h1", "hosts.h1 = 0.0.0.0:2")
+	for _, host := range []string{"0.0.0.0", "::", "[::]"} {
+		problems := flumetest.Problems(t, Kind, nil, "hostname = "+host, "port = 1")
+		if got, want := problems.String(), "flume.conf:1: a1.components.x1.hostname: "+host+nowhere+"\n"; got != want || problems.Fatal() {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
 
 	problems := flumetest.Problems(t, Kind, nil)
 	if want := "flume.conf:1: a1.components.x1.hostname: is required and not set: The host name or address of the receiver; IPv6 addresses too.\n" +

@@ -85,7 +85,7 @@ func (s *Settings) Declare(d *conf.Decl) {
 		if s.rules, err = parseRules(s.IPRules); err != nil {
 			return conf.At("ipFilterRules", err)
 		}
-		return nil
+		return s.rules.doubt()
 	})
 }
 

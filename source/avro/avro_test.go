@@ -364,6 +364,9 @@ func TestSettings(t *testing.T) {
 	f("flume.conf:1: a1.components.x1.ipFilterRules: is required with ipFilter = true", "bind = h", "port = 1", "ipFilter = true")
 	f(`flume.conf:4: a1.components.x1.ipFilterRules: "allow:127.0.0.1" is no rule; a rule is "allow" or "deny", ":", "ip" or "name", ":" and a pattern`,
 		"bind = h", "port = 1", "ipFilter = true", "ipFilterRules = deny:ip:*,allow:127.0.0.1")
+	f("flume.conf:4: a1.components.x1.ipFilterRules: no client fits 10.0.0.0/8: a pattern is text with * and ?, such as 10.*, and not a network\n"+
+		"flume.conf:4: a1.components.x1.ipFilterRules: no client fits fe80::/10: a pattern is text with * and ?, such as 10.*, and not a network",
+		"bind = h", "port = 1", "ipFilter = true", "ipFilterRules = allow:ip:10.0.0.0/8,allow:ip:10.*,deny:ip:fe80::/10")
 	f("flume.conf:1: a1.components.x1.keystore: is required with ssl = true", "bind = h", "port = 1", "ssl = true")
 	f(`flume.conf:3: a1.components.x1.compresion-type: is not a setting; did you mean "compression-type"? (which is none as long as it is not set)`, "bind = h", "port = 1", "compresion-type = deflate")
 }

@@ -2,6 +2,7 @@ package avro
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -10,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/sluice-io/sluice/conf"
 )
 
 // rules are Flume's ipFilterRules, in order. The first that fits decides; who fits none is let in.
@@ -20,6 +23,7 @@ type rule struct {
 	name      bool // the pattern is for the host name; else for the address
 	localhost bool // name:localhost, which means this machine
 	pattern   *regexp.Regexp
+	network   string // the pattern, where it is a network such as 10.0.0.0/8, which no address fits
 }
 
 // parseRules reads "allow:ip:127.*,deny:name:*". In a pattern a dot is a dot, * any run of characters, ? any one; the
@@ -34,6 +38,9 @@ func parseRules(text string) (rules, error) {
 		}
 		r := rule{allow: words[0] == "allow", name: words[1] == "name"}
 		r.localhost = r.name && words[2] == "localhost"
+		if _, err := netip.ParsePrefix(words[2]); err == nil {
+			r.network = words[2]
+		}
 		pattern := strings.NewReplacer(".", `\.`, "*", ".*", "?", ".").Replace(words[2])
 		var err error
 		if r.pattern, err = regexp.Compile("^(?:" + pattern + ")$"); err != nil {
@@ -42,6 +49,18 @@ func parseRules(text string) (rules, error) {
 		out = append(out, r)
 	}
 	return out, nil
+}
+
+// doubt warns of rules that no client fits.
+func (rs rules) doubt() error {
+	var problems []error
+	for _, r := range rs {
+		if r.network != "" {
+			problems = append(problems, conf.Warn("ipFilterRules",
+				fmt.Errorf("no client fits %s: a pattern is text with * and ?, such as 10.*, and not a network", r.network)))
+		}
+	}
+	return errors.Join(problems...)
 }
 
 // lookupTime bounds the search for a host name.
