@@ -42,11 +42,10 @@ type Agent struct {
 	File    string   // the configuration
 	Home    string   // the agent's home directory; Sluice's dead letters are in Home/data
 
-	stage  *Stage
-	cmd    *exec.Cmd
-	log    *os.File
-	ended  chan struct{} // closed when the process has been waited for
-	status error         // of the process; to be read after ended
+	stage *Stage
+	cmd   *exec.Cmd
+	log   *os.File
+	ended chan struct{} // closed when the process has been waited for
 }
 
 // Agent makes an agent that runs the configuration; Start starts it. It is ended with the test.
@@ -59,6 +58,9 @@ func (s *Stage) Agent(t testing.TB, flavor Flavor, name, id string, conf Conf) *
 	a := &Agent{
 		Flavor: flavor, Name: name, ID: id, Metrics: s.Port(t), stage: s,
 		File: filepath.Join(dir, name+".conf"), Home: filepath.Join(dir, "home"),
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
 	}
 	if err := os.MkdirAll(a.Home, 0o755); err != nil {
 		t.Fatal(err)
@@ -128,7 +130,7 @@ func (a *Agent) start() error {
 	ended := make(chan struct{})
 	a.cmd, a.log, a.ended = cmd, log, ended
 	go func() {
-		a.status = cmd.Wait()
+		_ = cmd.Wait() // ProcessState says how it ended
 		close(ended)
 	}()
 	limit := 10 * time.Second
@@ -141,7 +143,7 @@ func (a *Agent) start() error {
 		}
 		select {
 		case <-ended:
-			return fmt.Errorf("it ended: %v\n%s", a.status, tail(a.LogFile(), 15))
+			return fmt.Errorf("it ended: %s\n%s", cmd.ProcessState, tail(a.LogFile(), 15))
 		default:
 		}
 		if time.Now().After(end) {
@@ -169,7 +171,7 @@ func (a *Agent) running(from int64) bool {
 	}
 	text := make([]byte, 64<<10)
 	n, _ := a.log.ReadAt(text, from)
-	return bytes.Contains(text[:n], []byte(" running "))
+	return bytes.Contains(text[:n], []byte(" running after="))
 }
 
 // PID is the process.
@@ -192,7 +194,7 @@ func (a *Agent) Alive() bool {
 func (a *Agent) Kill(t testing.TB) {
 	t.Helper()
 	if !a.Alive() {
-		t.Fatalf("%s agent %s has ended by itself: %v\n%s", a.Flavor, a.ID, a.status, tail(a.LogFile(), 15))
+		t.Fatalf("%s agent %s has ended by itself: %s\n%s", a.Flavor, a.ID, a.cmd.ProcessState, tail(a.LogFile(), 15))
 	}
 	if !a.end(syscall.SIGKILL, 10*time.Second) {
 		t.Fatalf("agent %s is there 10 s after SIGKILL", a.ID)
@@ -203,7 +205,7 @@ func (a *Agent) Kill(t testing.TB) {
 func (a *Agent) Stop(t testing.TB) {
 	t.Helper()
 	if !a.Alive() {
-		t.Fatalf("%s agent %s has ended by itself: %v\n%s", a.Flavor, a.ID, a.status, tail(a.LogFile(), 15))
+		t.Fatalf("%s agent %s has ended by itself: %s\n%s", a.Flavor, a.ID, a.cmd.ProcessState, tail(a.LogFile(), 15))
 	}
 	if !a.end(syscall.SIGTERM, 40*time.Second) {
 		t.Fatalf("%s agent %s is there 40 s after SIGTERM\n%s", a.Flavor, a.ID, tail(a.LogFile(), 15))
@@ -279,4 +281,66 @@ func tail(path string, lines int) string {
 	}
 	all := strings.Split(strings.TrimRight(string(text), "\n"), "\n")
 	return strings.Join(all[max(0, len(all)-lines):], "\n")
+}
+
+// Config returns the agent's configuration.
+func (a *Agent) Config(t testing.TB) Conf {
+	t.Helper()
+	text, err := os.ReadFile(a.File)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Conf(text)
+}
+
+// SluiceUntil is Sluice for an agent: when it has written the word it gets SIGTERM.
+func (s *Stage) SluiceUntil(t testing.TB, limit time.Duration, env []string, word string, args ...string) Result {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	out := &listener{word: []byte(word), heard: make(chan struct{})}
+	home := t.TempDir()
+	cmd := exec.CommandContext(ctx, s.Binary(), append(args[:len(args):len(args)], "--data-dir", filepath.Join(home, "data"), "-Duser.home="+home)...)
+	cmd.Env = append(append(os.Environ(), "HOME="+home), env...)
+	cmd.Dir = home
+	cmd.Stdout, cmd.Stderr = out, out
+	cmd.WaitDelay = 5 * time.Second
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	began := time.Now()
+	if err := cmd.Start(); err != nil {
+		t.Fatalf("starting sluice: %v", err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	var err error
+	select {
+	case err = <-ended:
+	case <-out.heard:
+		time.Sleep(100 * time.Millisecond) // what goes wrong at once is said
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		err = <-ended
+	}
+	if ctx.Err() != nil {
+		t.Errorf("sluice %s: not over after %v\n%s", strings.Join(args, " "), limit, out.b.String())
+	} else if exit := new(exec.ExitError); err != nil && !errors.As(err, &exit) {
+		t.Errorf("sluice %s: %v", strings.Join(args, " "), err)
+	}
+	return Result{Status: cmd.ProcessState.ExitCode(), Output: out.b.String(), Took: time.Since(began)}
+}
+
+// A listener keeps what is written and tells when a word has come. exec writes to it from one goroutine.
+type listener struct {
+	b     bytes.Buffer
+	word  []byte
+	done  bool
+	heard chan struct{}
+}
+
+func (l *listener) Write(p []byte) (int, error) {
+	l.b.Write(p)
+	if !l.done && bytes.Contains(l.b.Bytes(), l.word) {
+		l.done = true
+		close(l.heard)
+	}
+	return len(p), nil
 }

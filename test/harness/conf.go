@@ -91,3 +91,20 @@ func (s *Stage) FreshChannels(t testing.TB) {
 		}
 	}
 }
+
+// TextA is the user's first file as it is.
+func TextA() Conf { return Conf(userA) }
+
+// TextB is the user's second file as it is.
+func TextB() Conf { return Conf(userB) }
+
+// Drop removes the lines of all keys that begin so.
+func (c Conf) Drop(prefix string) Conf {
+	var kept []string
+	for _, line := range strings.Split(string(c), "\n") {
+		if !strings.HasPrefix(line, prefix) {
+			kept = append(kept, line)
+		}
+	}
+	return Conf(strings.Join(kept, "\n"))
+}

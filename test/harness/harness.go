@@ -10,6 +10,7 @@
 package harness
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -43,11 +44,12 @@ type Stage struct {
 	Broker *Broker
 	TLS    KeyStores
 
-	base  int // first port
-	env   []string
-	mu    sync.Mutex
-	port  int // next port to give away
-	proof io.Writer
+	base      int // first port
+	temporary bool
+	env       []string
+	mu        sync.Mutex
+	port      int // next port to give away
+	proof     io.Writer
 }
 
 // Ports of the block, from its first one on. test/peers gives Kafka 0 and 1, the KDC 8.
@@ -64,7 +66,7 @@ func Open(ctx context.Context) (*Stage, error) {
 		return nil, err
 	}
 	if err := s.start(ctx); err != nil {
-		return nil, errors.Join(err, s.Close())
+		return nil, errors.Join(err, s.Close(true))
 	}
 	return s, nil
 }
@@ -96,6 +98,7 @@ func prepare() (*Stage, error) {
 		if s.Dir, err = os.MkdirTemp("", "sluice-interop-"); err != nil {
 			return nil, fmt.Errorf("making the stage's folder: %w", err)
 		}
+		s.temporary = true
 	}
 	if v := os.Getenv("PEERS_PORT_BASE"); v != "" {
 		if s.base, err = strconv.Atoi(v); err != nil {
@@ -155,15 +158,22 @@ func (s *Stage) Binary() string {
 	return filepath.Join(s.Root, "bin", "sluice")
 }
 
-// Close ends the broker, the KDC and all that test/peers started here.
-func (s *Stage) Close() error {
+// Close ends the broker, the KDC and all that test/peers started here. A temporary folder goes too, unless something
+// is to be looked up in it.
+func (s *Stage) Close(keep bool) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	if s.Broker != nil {
 		s.Broker.admin.Close()
 	}
-	_, err := s.peers(ctx, nil, "stop")
-	return err
+	if _, err := s.peers(ctx, nil, "stop"); err != nil {
+		return err
+	}
+	if !s.temporary || keep {
+		fmt.Fprintln(os.Stderr, "logs and configurations are in", s.Dir)
+		return nil
+	}
+	return os.RemoveAll(s.Dir)
 }
 
 // peers runs test/peers/peers and returns what it printed.
@@ -273,4 +283,21 @@ func Eventually(t testing.TB, limit time.Duration, what string, check func() err
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
+}
+
+// Run runs a program, for at most limit, and returns its stdout.
+func (s *Stage) Run(t testing.TB, limit time.Duration, program string, args ...string) (string, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, program, args...)
+	cmd.Env = s.env
+	cmd.WaitDelay = 5 * time.Second
+	var complaints bytes.Buffer
+	cmd.Stderr = &complaints
+	out, err := cmd.Output()
+	if err != nil {
+		return string(out), fmt.Errorf("running %s: %w\n%s", filepath.Base(program), err, &complaints)
+	}
+	return string(out), nil
 }
