@@ -27,7 +27,7 @@ var stage *harness.Stage
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
-func run(m *testing.M) int {
+func run(m *testing.M) (status int) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	var err error
@@ -36,7 +36,7 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer func() {
-		if err := stage.Close(); err != nil {
+		if err := stage.Close(status != 0); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 		}
 	}()
@@ -114,7 +114,7 @@ func (r *running) produce(t *testing.T, rate int, stop <-chan struct{}) {
 func (r *running) verify(t *testing.T, patience time.Duration, rules oracle.Rules) oracle.Report {
 	t.Helper()
 	report := r.watcher.Await(patience, 20*time.Minute)
-	took := time.Since(r.began)
+	took := r.watcher.Last().Sub(r.began)
 	stage.Proof(t, "%s → %s: %s  in %.1f s, %.0f events a second", r.A.Flavor, r.B.Flavor, report,
 		took.Seconds(), float64(report.Distinct)/took.Seconds())
 	if err := report.Check(rules); err != nil {
