@@ -112,8 +112,9 @@ func (l *Ledger) Saw(r Record) {
 		in.duplicates++
 		return
 	case number < in.last:
-		in.disordered++
-		l.sample("out of order: lane %d, number %d after %d", lane, number, in.last)
+		if in.disordered++; in.disordered == 1 {
+			l.sample("out of order: lane %d, number %d after %d", lane, number, in.last)
+		}
 	}
 	in.seen.set(number)
 	in.distinct++

@@ -2,6 +2,7 @@ package oracle
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -112,7 +113,7 @@ func TestBodies(t *testing.T) {
 		{"empty", nil, errForeign},
 		{"a driver's padding", []byte("r 2 00000041 " + strings.Repeat("x", 47)), nil},
 	} {
-		if _, _, err := load.parse(c.body); err != c.err {
+		if _, _, err := load.parse(c.body); !errors.Is(err, c.err) {
 			t.Errorf("%s: got %v, want %v", c.name, err, c.err)
 		}
 	}

@@ -16,7 +16,8 @@ type Watcher struct {
 	client *kgo.Client
 	cancel context.CancelFunc
 	done   sync.WaitGroup
-	news   atomic.Int64 // when the last record came, in Unix nanoseconds
+	last   atomic.Int64 // when the last record came, in Unix nanoseconds
+	news   atomic.Int64 // the same, or later when patience began anew
 }
 
 // Decode makes an event of a record: Plain or FlumeFormat.
@@ -66,13 +67,18 @@ func (w *Watcher) read(ctx context.Context, decode Decode) {
 			w.ledger.Saw(event)
 		})
 		if fetches.NumRecords() > 0 {
-			w.news.Store(time.Now().UnixNano())
+			now := time.Now().UnixNano()
+			w.last.Store(now)
+			w.news.Store(now)
 		}
 	}
 }
 
 // Quiet returns how long nothing has come out.
 func (w *Watcher) Quiet() time.Duration { return time.Since(time.Unix(0, w.news.Load())) }
+
+// Last returns when the last record came out.
+func (w *Watcher) Last() time.Time { return time.Unix(0, w.last.Load()) }
 
 // Settle waits until nothing has come out for so long, or until the limit.
 func (w *Watcher) Settle(quiet, limit time.Duration) {
