@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"context"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -31,6 +32,7 @@ type offsets struct {
 
 	mu     sync.Mutex
 	passed positions // and not committed yet
+	sent   positions // what the commit under way may put back when it fails
 
 	failing bool // with busy
 }
@@ -80,13 +82,15 @@ func (o *offsets) wakeUp() {
 	}
 }
 
-// forget drops what was passed of partitions that are given up.
+// forget drops what was passed of partitions that are given up, so that a commit under way does not put it back either:
+// sent later it would be under a new generation of the group, and set back whoever has the partitions then.
 func (o *offsets) forget(gone map[string][]int32) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for topic, partitions := range gone {
 		for _, p := range partitions {
 			delete(o.passed[topic], p)
+			delete(o.sent[topic], p)
 		}
 	}
 }
@@ -117,9 +121,25 @@ func (o *offsets) run(ctx context.Context) {
 func (o *offsets) commit() bool {
 	o.busy <- struct{}{}
 	defer func() { <-o.busy }()
+	return o.flush()
+}
+
+// giveUp commits what was passed, for the last time where partitions are gone.
+func (o *offsets) giveUp(gone map[string][]int32) {
+	o.busy <- struct{}{}
+	defer func() { <-o.busy }()
+	o.flush()
+	o.forget(gone)
+}
+
+// flush is commit for who is busy.
+func (o *offsets) flush() bool {
 	o.mu.Lock()
 	sent := o.passed
-	o.passed = positions{}
+	o.passed, o.sent = positions{}, positions{}
+	for topic, partitions := range sent {
+		o.sent[topic] = maps.Clone(partitions)
+	}
 	o.mu.Unlock()
 	count := 0
 	for _, partitions := range sent {
@@ -163,13 +183,14 @@ func (o *offsets) send(ctx context.Context, sent positions) (failed positions, e
 	return failed, err
 }
 
-// back keeps what was not committed, where nothing newer was passed.
+// back keeps what was not committed, where it was not forgotten and nothing newer was passed.
 func (o *offsets) back(failed positions) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for topic, partitions := range failed {
-		for p, at := range partitions {
-			if _, newer := o.passed[topic][p]; !newer {
+		for p := range partitions {
+			at, ours := o.sent[topic][p]
+			if _, newer := o.passed[topic][p]; ours && !newer {
 				o.put(topic, p, at)
 			}
 		}

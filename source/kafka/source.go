@@ -328,8 +328,7 @@ func (s *source) revoked(_ context.Context, _ *kgo.Client, gone map[string][]int
 	s.wait()
 	defer s.giveTurn()
 	s.forget(gone)
-	s.offsets.commit()
-	s.offsets.forget(gone)
+	s.offsets.giveUp(gone)
 }
 
 // lost is told of partitions that others may have already: what was read of them is not committed.
