@@ -112,7 +112,8 @@ type Transaction interface {
 // A Sink delivers events. The agent owns the transaction; a sink only borrows the batch until Deliver returns. Calls
 // do not overlap.
 type Sink interface {
-	// Deliver returns nil when all are delivered, *PartialError when some are, any other error when none is.
+	// Deliver returns nil when all are delivered, *PartialError when some are, any other error when none is. Its ctx ends
+	// when the agent abandons what is in flight; after that the sink is only closed, so it owes nothing to a next call.
 	Deliver(ctx context.Context, b Batch) error
 	// Limits is the most that one Deliver takes. Zero leaves it to the channel.
 	Limits() Limits

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -27,9 +28,8 @@ type sink struct {
 	limit time.Duration // for a record to be acknowledged
 	bytes int           // of one delivery
 	most  int           // bytes of a record
-	round int           // bytes under way at once, since a broker has refused more; 0: all
 
-	left bool // the client may still have records of a delivery that was given up
+	limits map[string]int // bytes under way at once for a topic whose broker has refused more
 
 	sendTimer, rollbacks *atomic.Int64
 }
@@ -84,7 +84,7 @@ func (s *sink) Deliver(ctx context.Context, b flume.Batch) error {
 	records, rejected := s.form.make(b, start)
 	v := voyage{batch: b, records: records}
 	for _, r := range rejected {
-		v.settle(r.Index, refusal{r.Err})
+		v.settle(r.Index, refusal{error: r.Err})
 	}
 	err := s.sendAll(ctx, &v)
 	if err == nil && len(v.fates) == 0 {
@@ -109,7 +109,15 @@ type voyage struct {
 }
 
 // refusal is the fate of what can never be sent; any other error's is to be offered again.
-type refusal struct{ error }
+type refusal struct {
+	error
+	byTopic bool // its batch was more than the topic's max.message.bytes
+}
+
+func final(fate error) bool {
+	var r refusal
+	return errors.As(fate, &r)
+}
 
 func (v *voyage) settle(i int, fate error) {
 	if v.fates == nil {
@@ -141,35 +149,60 @@ func (v *voyage) outcome() error {
 }
 
 // sendAll sends every record that has no fate yet. The error means that ctx has ended, and nobody knows what arrived.
-func (s *sink) sendAll(ctx context.Context, v *voyage) (err error) {
-	defer func() { s.left = err != nil }()
-	if s.left {
-		if err := s.cl.Flush(ctx); err != nil { // else the new ones share their fate
-			return fmt.Errorf("waiting for records that were given up: %w", err)
-		}
-	}
-	var list []int // of one round
-	weighed := 0
-	if s.round == 0 && v.fates == nil {
+func (s *sink) sendAll(ctx context.Context, v *voyage) error {
+	if len(s.limits) == 0 && v.fates == nil {
 		return s.send(ctx, v, nil)
 	}
+	held := map[string]error{} // topics with records that were not acknowledged: none may overtake them
+	for _, list := range s.rounds(v) {
+		list = slices.DeleteFunc(list, func(i int) bool {
+			err := held[v.records[i].Topic]
+			if err != nil {
+				v.settle(i, err)
+			}
+			return err != nil
+		})
+		if len(list) == 0 {
+			continue
+		}
+		if err := s.send(ctx, v, list); err != nil {
+			return err
+		}
+		for _, i := range list {
+			if fate := v.fates[i]; fate != nil && !final(fate) {
+				held[v.records[i].Topic] = fate
+			}
+		}
+	}
+	return nil
+}
+
+// rounds says what is under way at once, one round after the other: all in the first, but for topics that take little,
+// which have as much in each as they take.
+func (s *sink) rounds(v *voyage) [][]int {
+	type filling struct{ round, bytes int }
+	at := map[string]filling{}
+	rounds := [][]int{nil}
 	for i := range v.records {
 		if v.fates[i] != nil {
 			continue
 		}
-		w := weight(&v.records[i])
-		if s.round > 0 && weighed+w > s.round && len(list) > 0 {
-			if err := s.send(ctx, v, list); err != nil {
-				return err
+		r := &v.records[i]
+		round := 0
+		if limit, ok := s.limits[r.Topic]; ok {
+			f, w := at[r.Topic], weight(r)
+			if f.bytes > 0 && f.bytes+w > limit {
+				f = filling{round: f.round + 1}
 			}
-			list, weighed = list[:0], 0
+			f.bytes += w
+			at[r.Topic], round = f, f.round
 		}
-		list, weighed = append(list, i), weighed+w
+		if round == len(rounds) {
+			rounds = append(rounds, nil)
+		}
+		rounds[round] = append(rounds[round], i)
 	}
-	if len(list) == 0 {
-		return nil
-	}
-	return s.send(ctx, v, list)
+	return rounds
 }
 
 // send sends the records of the list, nil for all, and finds those that make a broker refuse their batch.
@@ -273,9 +306,9 @@ func (s *sink) ship(ctx context.Context, v *voyage, list []int) (refused []int, 
 		switch {
 		case refusedByBroker(f.err):
 			refused = append(refused, i)
-			v.settle(i, refusal{s.tooLarge(f.record, f.err)})
+			v.settle(i, s.tooLarge(f.record, f.err))
 		case hopeless(f.err):
-			v.settle(i, refusal{fmt.Errorf("sending to topic %s: %w", topic, f.err)})
+			v.settle(i, refusal{error: fmt.Errorf("sending to topic %s: %w", topic, f.err)})
 		default:
 			if errors.Is(f.err, kerr.UnknownTopicID) {
 				gone = append(gone, topic)
@@ -295,14 +328,15 @@ func (s *sink) ship(ctx context.Context, v *voyage, list []int) (refused []int, 
 }
 
 // tooLarge says what is wrong with a record that is refused alone.
-func (s *sink) tooLarge(r *kgo.Record, err error) error {
-	if errors.Is(err, kerr.MessageTooLarge) {
-		if n := weight(r); n > s.most {
-			return fmt.Errorf("sending to topic %s: a record of %d bytes is more than kafka.producer.max.request.size, which is %d: %w", r.Topic, n, s.most, err)
-		}
-		return fmt.Errorf("sending to topic %s: a record of %d bytes is more than the topic's max.message.bytes: %w", r.Topic, weight(r), err)
+func (s *sink) tooLarge(r *kgo.Record, err error) refusal {
+	n := weight(r)
+	switch {
+	case !errors.Is(err, kerr.MessageTooLarge):
+		return refusal{error: fmt.Errorf("sending to topic %s: %w", r.Topic, err)}
+	case n > s.most:
+		return refusal{error: fmt.Errorf("sending to topic %s: a record of %d bytes is more than kafka.producer.max.request.size, which is %d: %w", r.Topic, n, s.most, err)}
 	}
-	return fmt.Errorf("sending to topic %s: %w", r.Topic, err)
+	return refusal{error: fmt.Errorf("sending to topic %s: a record of %d bytes is more than the topic's max.message.bytes: %w", r.Topic, n, err), byTopic: true}
 }
 
 // refusedByBroker reports errors that a batch gets for one of its records.
@@ -316,25 +350,41 @@ func hopeless(err error) bool {
 	return errors.Is(err, kerr.InvalidTopicException) || strings.Contains(err.Error(), "invalid record partitioning choice")
 }
 
-// learn finds out how much the topic of a refused batch takes, so that the next batches are not refused too.
+// mostLimits is how many topics are remembered that take little. Headers may name any number of them.
+const mostLimits = 500
+
+// learn finds out how much the topics of refused batches take, so that the next batches are not refused too.
 func (s *sink) learn(ctx context.Context, v *voyage, refused []int) {
-	weighed := 0
+	type share struct{ records, bytes int }
+	shares := map[string]share{}
 	for _, i := range refused {
-		weighed += weight(&v.records[i])
-	}
-	if len(refused) == 1 || !strings.Contains(v.fates[refused[0]].Error(), "max.message.bytes") {
-		return
-	}
-	topic := v.records[refused[0]].Topic
-	limit := weighed / 2
-	if configs, err := kadm.NewClient(s.cl).DescribeTopicConfigs(ctx, topic); err == nil {
-		if n, ok := maxMessage(configs, topic); ok {
-			limit = n
+		var why refusal
+		if r := &v.records[i]; errors.As(v.fates[i], &why) && why.byTopic {
+			was := shares[r.Topic]
+			shares[r.Topic] = share{was.records + 1, was.bytes + weight(r)}
 		}
 	}
-	if s.round == 0 || limit < s.round {
-		s.round = limit
-		s.env.Log.Warn("a topic takes smaller batches than kafka.producer.max.request.size; sending less at once (set it to the topic's max.message.bytes)",
+	maps.DeleteFunc(shares, func(_ string, sh share) bool { return sh.records == 1 })
+	if len(shares) == 0 {
+		return
+	}
+	topics := slices.Sorted(maps.Keys(shares))
+	configs, err := kadm.NewClient(s.cl).DescribeTopicConfigs(ctx, topics...)
+	for _, topic := range topics {
+		limit := shares[topic].bytes / 2
+		if err == nil {
+			if n, ok := maxMessage(configs, topic); ok {
+				limit = n
+			}
+		}
+		if was, ok := s.limits[topic]; ok && was <= limit {
+			continue
+		}
+		if s.limits == nil || len(s.limits) >= mostLimits {
+			s.limits = map[string]int{}
+		}
+		s.limits[topic] = limit
+		s.env.Log.Warn("a topic takes smaller batches than kafka.producer.max.request.size; sending it less at once (set that to the topic's max.message.bytes)",
 			"topic", topic, "bytes", limit, "max.request.size", s.most)
 	}
 }
