@@ -39,24 +39,18 @@ const (
 
 // A Client holds what the file says below kafka.consumer. or kafka.producer.
 type Client struct {
+	Acks string // the producer's acks, which the component declares: it has an old name and a default of Flume's
+
 	role   Role
 	prefix string
 	values conf.Values
-	own    []own
 	c      config
 	jaas   string // -Djava.security.auth.login.config
 	krb5   string // -Djava.security.krb5.conf
 }
 
-// own is a property that the component declares itself, because it has an old name or a default of Flume's.
-type own struct {
-	name  string
-	key   string
-	value *string
-}
-
 // Declare declares the properties below prefix, which ends with a dot. Settings below prefix that the component
-// declares itself are left to it; those among them that are in the table are handed over with Own.
+// declares itself are left to it.
 func (c *Client) Declare(d *conf.Decl, role Role, prefix string) {
 	c.role, c.prefix = role, prefix
 	c.jaas, _ = d.Property("java.security.auth.login.config")
@@ -76,11 +70,6 @@ func (c *Client) Declare(d *conf.Decl, role Role, prefix string) {
 		From("javax.net.ssl.trustStoreType", "FLUME_SSL_TRUSTSTORE_TYPE")
 	d.Rest(&c.values, prefix, "Every property of Kafka's "+string(role)+", as Java's client calls it; the table of Kafka properties says what each does.")
 	d.Check(c.check)
-}
-
-// Own makes value, declared by the component as key, the property name of the table.
-func (c *Client) Own(name, key string, value *string) {
-	c.own = append(c.own, own{name, key, value})
 }
 
 // check reads the properties. The error joins all that is wrong, each at its key.
@@ -106,8 +95,8 @@ func (c *Client) check() error {
 			problems = append(problems, placed(key, err))
 		}
 	}
-	for _, o := range c.own {
-		take(find(o.name), o.key, *o.value)
+	if c.role == Producer {
+		take(find("acks"), c.prefix+"acks", c.Acks)
 	}
 	for _, v := range c.values {
 		p := find(v.Key)

@@ -17,18 +17,14 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // settings declares one client below kafka.ROLE.
 type settings struct {
 	role Role
-	acks string
 	c    Client
 }
 
 func (s *settings) Declare(d *conf.Decl) {
 	if s.role == Producer {
-		d.String(&s.acks, "kafka.producer.acks", "1", "")
+		d.String(&s.c.Acks, "kafka.producer.acks", "1", "")
 	}
 	s.c.Declare(d, s.role, "kafka."+string(s.role)+".")
-	if s.role == Producer {
-		s.c.Own("acks", "kafka.producer.acks", &s.acks)
-	}
 }
 
 // bind reads properties, given as key, value, key, value, at lines 1, 2, …
@@ -147,6 +143,10 @@ func TestProblems(t *testing.T) {
 		{Consumer, []string{"enable.auto.commit", "false"}, ``},
 		{Consumer, []string{"enable.auto.commit", "true"}, `enable.auto.commit: has no effect`},
 		{Consumer, []string{"enable.auto.commit", "yes"}, `error: "yes" is neither true nor false`},
+		{Consumer, []string{"auto.offset.reset", "by_duration:P36500D"}, ``},
+		{Consumer, []string{"auto.offset.reset", "by_duration:P36500DT1S"}, `error: 100 years at most`},
+		{Consumer, []string{"auto.offset.reset", "by_duration:P999999999D"}, `error: 100 years at most`},
+		{Consumer, []string{"auto.offset.reset", "by_duration:PT9999999999H"}, `error: 100 years at most`},
 		{Consumer, []string{"max.poll.records", "1"}, `max.poll.records: has no effect: whatever has arrived`},
 		{Consumer, []string{"timeout.ms", "100"}, `timeout.ms: has no effect: consumer.timeout.ms was`},
 		{Consumer, []string{"bootstrap.servers", "b:1"}, `bootstrap.servers: has no effect: kafka.bootstrap.servers`},
@@ -181,7 +181,8 @@ func TestProblems(t *testing.T) {
 		{Producer, []string{"max.in.flight.requests.per.connection", "1"}, ``},
 		{Producer, []string{"compression.type", "lz5"}, `error: "lz5" is not one of none, gzip, snappy, lz4, zstd`},
 		{Producer, []string{"batch.size", "100"}, `batch.size: has no effect: the events of a delivery`},
-		{Producer, []string{"linger.ms", "5"}, ``},
+		{Producer, []string{"linger.ms", "0"}, ``},
+		{Producer, []string{"linger.ms", "5"}, `linger.ms: has no effect: the agent hands over whole transactions`},
 		{Producer, []string{"linger.ms", "5ms"}, `error: "5ms" is not`},
 		{Producer, []string{"partitioner.class", "com.x.Mine"}, `error: "com.x.Mine" is a Java class that needs a JVM`},
 		{Producer, []string{"partitioner.class", "org.apache.kafka.clients.producer.RoundRobinPartitioner"}, ``},

@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"strings"
@@ -130,8 +131,8 @@ func producerProperties() []Property {
 		{Name: "compression.gzip.level", Doc: "1 (fast) to 9; -1: the codec's own choice.", take: number(func(c *config, n int) { c.level = level(c, "gzip", n) }, -1, 9)},
 		{Name: "compression.lz4.level", Doc: "1 (fast) to 17.", take: number(func(c *config, n int) { c.level = level(c, "lz4", n) }, 1, 17)},
 		{Name: "compression.zstd.level", Doc: "1 (fast) to 22.", take: number(func(c *config, n int) { c.level = level(c, "zstd", n) }, -131072, 22)},
-		{Name: "linger.ms", Default: "0", Doc: "A delivery is sent whole and at once, as Flume's sink flushes at its end, so nothing waits, whatever this says.",
-			take: millis(func(*config, time.Duration) {}, 0, forever)},
+		{Name: "linger.ms", Default: "0", Doc: "A delivery is handed over whole and sent at once, so nothing waits, whatever this says. Flume's sink flushes after each batch too.",
+			take: linger},
 		{Name: "buffer.memory", Default: "33554432", Doc: "The most bytes of bodies and headers that one delivery takes from the channel, a single larger event apart. The producer holds no more than a delivery.",
 			take: size(func(c *config, n int) { c.bufferMemory = n }, 1024, math.MaxInt32)},
 		{Name: "max.request.size", Default: "1048576", Doc: "The most bytes of one record, and of what is sent to a partition in one request, before compression. An event that is larger goes to the dead letters.",
@@ -201,7 +202,7 @@ func offsetReset(c *config, text string) error {
 	case strings.HasPrefix(word, "by_duration:"):
 		d, ok := isoDuration(text[len("by_duration:"):])
 		if !ok {
-			return fmt.Errorf("%q is not by_duration: and a duration such as P7D or PT1H30M", text)
+			return fmt.Errorf("%q is not by_duration: and a duration such as P7D or PT1H30M, of 100 years at most", text)
 		}
 		start = kgo.LookbackOffset(d)
 	default:
@@ -211,7 +212,10 @@ func offsetReset(c *config, text string) error {
 	return warn
 }
 
-// isoDuration reads P1DT2H3M4S: what Java's Duration reads, without a sign and with whole numbers.
+// longest is as far as an offset is looked for into the past.
+const longest = 100 * 365 * 24 * time.Hour
+
+// isoDuration reads P1DT2H3M4S: what Java's Duration reads, without a sign and with whole numbers, up to longest.
 func isoDuration(s string) (time.Duration, bool) {
 	s = strings.ToUpper(s)
 	s, ok := strings.CutPrefix(s, "P")
@@ -221,8 +225,9 @@ func isoDuration(s string) (time.Duration, bool) {
 	var sum time.Duration
 	inTime, n, digits := false, time.Duration(0), 0
 	for _, r := range s {
+		var unit time.Duration
 		switch {
-		case '0' <= r && r <= '9' && digits < 9:
+		case '0' <= r && r <= '9' && digits < 10:
 			n, digits = n*10+time.Duration(r-'0'), digits+1
 			continue
 		case r == 'T' && !inTime && digits == 0:
@@ -231,19 +236,35 @@ func isoDuration(s string) (time.Duration, bool) {
 		case digits == 0:
 			return 0, false
 		case r == 'D' && !inTime:
-			sum += n * 24 * time.Hour
+			unit = 24 * time.Hour
 		case r == 'H' && inTime:
-			sum += n * time.Hour
+			unit = time.Hour
 		case r == 'M' && inTime:
-			sum += n * time.Minute
+			unit = time.Minute
 		case r == 'S' && inTime:
-			sum += n * time.Second
+			unit = time.Second
 		default:
 			return 0, false
 		}
+		if n > (longest-sum)/unit {
+			return 0, false
+		}
+		sum += n * unit
 		n, digits = 0, 0
 	}
 	return sum, digits == 0 && sum > 0
+}
+
+// linger takes any time, and says of all but none that nothing waits.
+func linger(c *config, text string) error {
+	var asked time.Duration
+	if err := millis(func(_ *config, d time.Duration) { asked = d }, 0, forever)(c, text); err != nil {
+		return err
+	}
+	if asked != 0 {
+		return notice{errors.New("has no effect: the agent hands over whole transactions, and each is sent at once, in as few requests as it needs")}
+	}
+	return nil
 }
 
 func assignors(c *config, text string) error {

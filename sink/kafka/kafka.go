@@ -50,7 +50,6 @@ type Settings struct {
 	partitionHeader           string
 	timestampHeader           string
 	mapped                    conf.Values
-	acks                      string
 	serializer, keySerializer string
 	client                    kafka.Client
 
@@ -71,11 +70,10 @@ func (s *Settings) Declare(d *conf.Decl) {
 	d.String(&s.partitionHeader, "partitionIdHeader", "", "The header that names the partition.")
 	d.String(&s.timestampHeader, "timestampHeader", "", "The header with the record's timestamp, in milliseconds since 1970. Without it the record has the time of sending.")
 	d.Rest(&s.mapped, "header.", "header.NAME = KEY sends the event header NAME as the record header KEY.")
-	d.String(&s.acks, "kafka.producer.acks", "1", "Who must have written a record before it is delivered: 1 the leader, all (or -1) every replica in sync, 0 nobody.").Old("requiredAcks")
+	d.String(&s.client.Acks, "kafka.producer.acks", "1", "Who must have written a record before it is delivered: 1 the leader, all (or -1) every replica in sync, 0 nobody.").Old("requiredAcks")
 	d.String(&s.serializer, "serializer.class", "", "Of Flume before 1.7; it has no effect.")
 	d.String(&s.keySerializer, "key.serializer.class", "", "Of Flume before 1.7; it has no effect.")
 	s.client.Declare(d, kafka.Producer, "kafka.producer.")
-	s.client.Own("acks", "kafka.producer.acks", &s.acks)
 	d.Check(s.check)
 }
 

@@ -407,7 +407,7 @@ func TestProblems(t *testing.T) {
 			`a.conf:2: a1.sinks.k1.topic: is an old name of "kafka.topic"`, `a1.sinks.k1.batchSize: is an old name of "flumeBatchSize"`,
 			`a1.sinks.k1.requiredAcks: is an old name of "kafka.producer.acks"`, "a1.sinks.k1.serializer.class: has no effect",
 		}},
-		"the guide's example": {[]string{"kafka.topic", "mytopic", "kafka.flumeBatchSize", "20", "kafka.producer.acks", "1", "kafka.producer.linger.ms", "1", "kafka.producer.compression.type", "snappy"}, nil},
+		"the guide's example": {[]string{"kafka.topic", "mytopic", "kafka.flumeBatchSize", "20", "kafka.producer.acks", "1", "kafka.producer.linger.ms", "1", "kafka.producer.compression.type", "snappy"}, []string{"kafka.producer.linger.ms: has no effect"}},
 		"literal escapes":     {[]string{"kafka.topic", "t-%Y", "allowTopicOverride", "false"}, []string{"error: taken literally"}},
 		"bad topic":           {[]string{"kafka.topic", "t x"}, []string{`error: "t x" is no topic`}},
 		"bad escape":          {[]string{"kafka.topic", "t-%[host]"}, []string{"error: %[host] is not an escape"}},
