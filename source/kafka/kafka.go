@@ -79,7 +79,7 @@ func (s *Settings) Declare(d *conf.Decl) {
 	d.String(&s.topicHeader, "topicHeader", "topic", "The name of that header.")
 	d.String(&s.timestampHeader, "timestampHeader", "", "One more header that gets the record's timestamp, beside the header timestamp, unless the event has one of that name.")
 	d.Rest(&s.mapped, "header.", "header.NAME = KEY puts the record header KEY, the last of that name, into the event header NAME.")
-	d.Millis(&s.backoff, "backoffSleepIncrement", time.Second, "How much longer to wait, in milliseconds, after each failure to emit a batch.").AtLeast(0)
+	d.Millis(&s.backoff, "backoffSleepIncrement", time.Second, "How much longer to wait, in milliseconds, after each failure to emit a batch; the wait is 10 at least.").AtLeast(0)
 	d.Millis(&s.maxBackoff, "maxBackoffSleep", 5*time.Second, "The longest wait, in milliseconds, before a batch is emitted again.").AtLeast(0)
 	d.String(&s.zookeeper, "zookeeperConnect", "", "Of Kafka before 0.9. Not used: kafka.bootstrap.servers names the brokers.")
 	d.Bool(&s.migrate, "migrateZookeeperOffsets", true, "Of Kafka before 0.9. Offsets are not taken over from ZooKeeper.")
@@ -170,9 +170,12 @@ func (s *Settings) mapping() []mapping {
 	return out
 }
 
+// leastRetry keeps a channel that answers at once from being asked without a pause, whatever the settings.
+const leastRetry = 10 * time.Millisecond
+
 // retry is how long to wait after so many failures in a row.
 func (s *Settings) retry(failures int) time.Duration {
-	return min(time.Duration(failures)*s.backoff, s.maxBackoff)
+	return max(min(time.Duration(failures)*s.backoff, s.maxBackoff), leastRetry)
 }
 
 func open(ctx context.Context, s *Settings, env flume.Env) (flume.Source, error) {

@@ -470,3 +470,22 @@ func TestMissingTopic(t *testing.T) {
 	produce(t, c, record("absent", 0, "here"))
 	hole.await(t, 1)
 }
+
+// A wait after a failure is never nothing.
+func TestRetry(t *testing.T) {
+	for _, c := range []struct {
+		backoff, most time.Duration
+		failures      int
+		want          time.Duration
+	}{
+		{0, 5 * time.Second, 3, leastRetry},
+		{time.Second, 0, 3, leastRetry},
+		{time.Second, 5 * time.Second, 3, 3 * time.Second},
+		{time.Second, 5 * time.Second, 1000000, 5 * time.Second},
+	} {
+		s := &Settings{backoff: c.backoff, maxBackoff: c.most}
+		if got := s.retry(c.failures); got != c.want {
+			t.Errorf("increment %v, most %v, after %d failures: %v, want %v", c.backoff, c.most, c.failures, got, c.want)
+		}
+	}
+}
