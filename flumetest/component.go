@@ -14,8 +14,10 @@ import (
 	"github.com/sluice-io/sluice/flume"
 )
 
-// Source runs the laws of a source. open opens it in the same place each time.
+// Source runs the laws of a source. open opens it in the same place each time. A peer that the test has started before
+// may go on running.
 func Source(t *testing.T, open func(t testing.TB) flume.Source) {
+	before := goleak.IgnoreCurrent()
 	for _, law := range []struct {
 		name string
 		test func(t *testing.T, open func(t testing.TB) flume.Source)
@@ -45,7 +47,7 @@ func Source(t *testing.T, open func(t testing.TB) flume.Source) {
 	} {
 		t.Run(law.name, func(t *testing.T) {
 			law.test(t, open)
-			goleak.VerifyNone(t)
+			goleak.VerifyNone(t, before)
 		})
 	}
 }
@@ -73,8 +75,9 @@ func running(t *testing.T, s flume.Source, ctx context.Context, stop func()) {
 	}
 }
 
-// Sink runs the laws of a sink that can deliver what it gets.
+// Sink runs the laws of a sink that can deliver what it gets, with peers as for Source.
 func Sink(t *testing.T, open func(t testing.TB) flume.Sink) {
+	before := goleak.IgnoreCurrent()
 	t.Run("a batch is borrowed", func(t *testing.T) {
 		s := open(t)
 		l := s.Limits()
@@ -96,13 +99,13 @@ func Sink(t *testing.T, open func(t testing.TB) flume.Sink) {
 		if err := s.Close(); err != nil {
 			t.Errorf("closing: %v", err)
 		}
-		goleak.VerifyNone(t)
+		goleak.VerifyNone(t, before)
 	})
 	t.Run("close without a delivery", func(t *testing.T) {
 		if err := open(t).Close(); err != nil {
 			t.Errorf("closing: %v", err)
 		}
-		goleak.VerifyNone(t)
+		goleak.VerifyNone(t, before)
 	})
 }
 
