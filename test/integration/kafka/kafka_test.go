@@ -118,8 +118,7 @@ type clientSettings struct {
 
 func (s clientSettings) Declare(d *conf.Decl) {
 	s.c.Declare(d, s.role, "kafka."+string(s.role)+".")
-	all := "all"
-	s.c.Own("acks", "kafka.producer.acks", &all)
+	s.c.Acks = "all"
 }
 
 // topics makes two topics of a name of their own.
