@@ -185,8 +185,7 @@ func (c *Client) ReadsCommitted() bool { return c.c.committed }
 const patience = 10 * time.Second
 
 // Open opens the files that the properties name, makes a client of these brokers and waits until one of them answers.
-// The error lists the brokers and the reason. The log gets what the client says, at WARN at most, and no message more
-// than once a minute.
+// The error lists the brokers and the reason; from then on the log says which broker is out of reach.
 func (c *Client) Open(ctx context.Context, brokers []string, name string, log *slog.Logger, more ...kgo.Opt) (*kgo.Client, error) {
 	opts, err := c.c.options(c.prefix, c.jaas, c.krb5)
 	if err != nil {
@@ -208,6 +207,7 @@ func (c *Client) Open(ctx context.Context, brokers []string, name string, log *s
 		cl.CloseAllowingRebalance()
 		return nil, fmt.Errorf("reaching Kafka at %s: %w%s", strings.Join(brokers, ","), err, reasons)
 	}
+	l.opened()
 	return cl, nil
 }
 

@@ -18,14 +18,14 @@ import (
 // quiet is how long a message that was logged is not logged again.
 const quiet = time.Minute
 
-// logger hands on what the client says. The client tries everything again for as long as it lives, and says so each
-// time; here a message is said once and then at most every minute, with the number of those left out. That a broker is
-// out of reach is said by the hook, once for each reason, and once more when the broker is back.
+// logger hands on what the client says, at DEBUG: it is about the client's inside, and what the client cannot mend comes
+// back as an error of a poll or a record. That a broker is out of reach is said by the hook: once for each reason, then at
+// most every minute with the number of those left out, and once more when the broker is back.
 type logger struct {
 	log *slog.Logger
 
 	mu      sync.Mutex
-	said    map[string]*utterance // by message
+	opening bool                  // nothing is said: what is wrong is in the error of Open
 	brokers map[string]*utterance // by address: those out of reach
 }
 
@@ -36,7 +36,7 @@ type utterance struct {
 }
 
 func newLogger(log *slog.Logger) *logger {
-	return &logger{log: log, said: map[string]*utterance{}, brokers: map[string]*utterance{}}
+	return &logger{log: log, opening: true, brokers: map[string]*utterance{}}
 }
 
 var (
@@ -49,45 +49,29 @@ func (l *logger) Level() kgo.LogLevel {
 	if l.log.Enabled(context.Background(), slog.LevelDebug) {
 		return kgo.LogLevelInfo // what the client calls debugging is every request
 	}
-	return kgo.LogLevelWarn
+	return kgo.LogLevelNone
 }
 
-// Log is kgo.Logger's. What the client calls an error it recovers from, so nothing is more than a warning here.
-func (l *logger) Log(level kgo.LogLevel, msg string, keyvals ...any) {
-	switch level {
-	case kgo.LogLevelNone:
-	case kgo.LogLevelInfo, kgo.LogLevelDebug:
-		l.log.Debug("Kafka: "+msg, keyvals...)
-	case kgo.LogLevelWarn, kgo.LogLevelError:
-		if canceled(keyvals) || // a client that is being closed has nothing to complain of
-			strings.HasPrefix(msg, "unable to open connection to broker") || // OnBrokerConnect says it
-			msg == "group manage loop errored" { // polling says it
-			return
-		}
-		if dropped, ok := l.due(l.said, msg, ""); ok {
-			if dropped > 0 {
-				keyvals = append(keyvals, "repeated", dropped)
-			}
-			l.log.Warn("Kafka: "+msg, keyvals...)
-		}
-	}
+// Log is kgo.Logger's.
+func (l *logger) Log(_ kgo.LogLevel, msg string, keyvals ...any) {
+	l.log.Debug("Kafka client: "+msg, keyvals...)
 }
 
-func canceled(keyvals []any) bool {
-	return slices.ContainsFunc(keyvals, func(v any) bool {
-		err, ok := v.(error)
-		return ok && (errors.Is(err, context.Canceled) || errors.Is(err, kgo.ErrClientClosed))
-	})
-}
-
-// due reports whether to say something of key, and how often it was kept quiet since it was said last.
-func (l *logger) due(of map[string]*utterance, key, reason string) (dropped int, ok bool) {
+// opened ends the silence of Open.
+func (l *logger) opened() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	u := of[key]
+	l.opening = false
+}
+
+// due reports whether to say that a broker is out of reach, and how often it was kept quiet since it was said last.
+func (l *logger) due(addr, reason string) (dropped int, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	u := l.brokers[addr]
 	if u == nil {
 		u = &utterance{}
-		of[key] = u
+		l.brokers[addr] = u
 	}
 	if u.reason == reason && !u.at.IsZero() && time.Since(u.at) < quiet {
 		u.dropped++
@@ -95,7 +79,7 @@ func (l *logger) due(of map[string]*utterance, key, reason string) (dropped int,
 	}
 	dropped = u.dropped
 	*u = utterance{reason: reason, at: time.Now()}
-	return dropped, true
+	return dropped, !l.opening
 }
 
 // OnBrokerConnect is kgo.HookBrokerConnect's.
@@ -104,9 +88,10 @@ func (l *logger) OnBrokerConnect(meta kgo.BrokerMetadata, _ time.Duration, _ net
 	if err == nil {
 		l.mu.Lock()
 		_, was := l.brokers[addr]
+		opening := l.opening
 		delete(l.brokers, addr)
 		l.mu.Unlock()
-		if was {
+		if was && !opening {
 			l.log.Info("Kafka broker reached again", "broker", addr)
 		}
 		return
@@ -114,8 +99,12 @@ func (l *logger) OnBrokerConnect(meta kgo.BrokerMetadata, _ time.Duration, _ net
 	if errors.Is(err, context.Canceled) || errors.Is(err, kgo.ErrClientClosed) {
 		return
 	}
-	if dropped, ok := l.due(l.brokers, addr, err.Error()); ok {
-		l.log.Warn("Kafka broker out of reach; trying on", "broker", addr, "err", err, "repeated", dropped)
+	if dropped, ok := l.due(addr, err.Error()); ok {
+		args := []any{"broker", addr, "error", err}
+		if dropped > 0 {
+			args = append(args, "repeated", dropped)
+		}
+		l.log.Warn("Kafka broker out of reach; trying on", args...)
 	}
 }
 

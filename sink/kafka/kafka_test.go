@@ -1,14 +1,10 @@
 package kafka
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -18,57 +14,30 @@ import (
 
 	"github.com/sluice-io/sluice/conf"
 	"github.com/sluice-io/sluice/flume"
+	"github.com/sluice-io/sluice/flumetest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // section holds settings, given as key, value, key, value.
-func section(pairs ...string) *conf.Section {
-	var values conf.Values
+func section(t testing.TB, pairs ...string) *conf.Section {
+	t.Helper()
+	var lines []string
 	for i := 0; i < len(pairs); i += 2 {
-		values = append(values, conf.Value{Key: pairs[i], Text: pairs[i+1], Pos: conf.Pos{File: "a.conf", Line: 1 + i/2}})
+		lines = append(lines, pairs[i]+" = "+pairs[i+1])
 	}
-	return conf.NewSection("a1", "sinks", "k1", "a1.sinks.k1.", conf.Pos{File: "a.conf", Line: 1}, values)
+	return flumetest.Section(t, lines...)
 }
 
-type logs struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (l *logs) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(p)
-}
-
-func (l *logs) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.String()
-}
-
-// rig is an environment that a test can look into.
-type rig struct {
-	flume.Env
-	logs     *logs
-	counters sync.Map
-}
-
-func newRig(t testing.TB) *rig {
-	r := &rig{logs: &logs{}}
+// newRig makes an environment that a test can look into, and that is shown when the test fails.
+func newRig(t testing.TB) *flumetest.Env {
+	e := flumetest.NewEnv()
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Log(r.logs)
+			t.Log(e.Logged())
 		}
 	})
-	r.Env = flume.Env{Agent: "a1", Name: "k1", Log: slog.New(slog.NewTextHandler(r.logs, nil)), Counter: r.counter}
-	return r
-}
-
-func (r *rig) counter(name string) *atomic.Int64 {
-	c, _ := r.counters.LoadOrStore(name, new(atomic.Int64))
-	return c.(*atomic.Int64)
+	return e
 }
 
 func cluster(t testing.TB, opts ...kfake.Opt) *kfake.Cluster {
@@ -83,9 +52,9 @@ func cluster(t testing.TB, opts ...kfake.Opt) *kfake.Cluster {
 
 func servers(c *kfake.Cluster) string { return strings.Join(c.ListenAddrs(), ",") }
 
-func start(t testing.TB, r *rig, c *kfake.Cluster, pairs ...string) flume.Sink {
+func start(t testing.TB, r *flumetest.Env, c *kfake.Cluster, pairs ...string) flume.Sink {
 	t.Helper()
-	plan, problems := Kind.Bind(section(append([]string{"kafka.bootstrap.servers", servers(c)}, pairs...)...))
+	plan, problems := Kind.Bind(section(t, append([]string{"kafka.bootstrap.servers", servers(c)}, pairs...)...))
 	if problems.Fatal() {
 		t.Fatal(problems)
 	}
@@ -211,7 +180,7 @@ func TestRejects(t *testing.T) {
 	if got := strings.Join(values(consume(t, c, "test2", 3)), " "); got != "0 10 11" {
 		t.Errorf("delivered %q", got)
 	}
-	if r.counter("RollbackCount").Load() != 0 {
+	if r.Count("RollbackCount") != 0 {
 		t.Error("a rejection is no rollback")
 	}
 }

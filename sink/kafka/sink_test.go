@@ -94,7 +94,7 @@ func TestPartial(t *testing.T) {
 	if !errors.Is(partial.Err, kerr.TopicAuthorizationFailed) || !strings.Contains(partial.Err.Error(), "test2") {
 		t.Errorf("the reason: %v", partial.Err)
 	}
-	if n := r.counter("RollbackCount").Load(); n != 1 {
+	if n := r.Count("RollbackCount"); n != 1 {
 		t.Errorf("RollbackCount %d", n)
 	}
 	if err := k.Deliver(t.Context(), flume.Batch{b[1], b[3]}); err != nil {
@@ -176,7 +176,7 @@ func TestBrokerGone(t *testing.T) {
 		if took := time.Since(begin); took > 3*time.Second {
 			t.Errorf("acks %s: closing took %v", acks, took)
 		}
-		if n := strings.Count(r.logs.String(), "out of reach"); n == 0 || n > 3 {
+		if n := strings.Count(r.Logged(), "out of reach"); n == 0 || n > 3 {
 			t.Errorf("acks %s: said %d times", acks, n)
 		}
 	}
@@ -208,7 +208,7 @@ func TestBrokersLimit(t *testing.T) {
 	if text := partial.Rejected[0].Err.Error(); !strings.Contains(text, "test2") || !strings.Contains(text, "5080") || !strings.Contains(text, "max.message.bytes") {
 		t.Errorf("the reason: %v", text)
 	}
-	if !strings.Contains(r.logs.String(), "bytes=3000") {
+	if !strings.Contains(r.Logged(), "bytes=3000") {
 		t.Error("the limit was not learned")
 	}
 	refusals := c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Observe: true, Count: -1})
@@ -270,8 +270,8 @@ func TestIdempotenceNotAllowed(t *testing.T) {
 	if err := k.Deliver(t.Context(), numbered(0, 1)); err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(r.logs.String(), "enable.idempotence") {
-		t.Errorf("logged %s", r.logs)
+	if !strings.Contains(r.Logged(), "enable.idempotence") {
+		t.Errorf("logged %s", r.Logged())
 	}
 }
 
@@ -331,7 +331,7 @@ func TestFormIsUsedAgain(t *testing.T) {
 
 func formOf(t testing.TB, settings ...string) *form {
 	t.Helper()
-	plan, problems := Kind.Bind(section(append([]string{"kafka.bootstrap.servers", "b:9092"}, settings...)...))
+	plan, problems := Kind.Bind(section(t, append([]string{"kafka.bootstrap.servers", "b:9092"}, settings...)...))
 	if problems.Fatal() {
 		t.Fatal(problems)
 	}
@@ -401,24 +401,24 @@ func TestProblems(t *testing.T) {
 		settings []string
 		want     []string
 	}{
-		"no topic":            {nil, []string{`a.conf:1: a1.sinks.k1.kafka.topic: is not set: events without the header "topic" go to the topic default-flume-topic`}},
+		"no topic":            {nil, []string{`flume.conf:1: a1.components.x1.kafka.topic: is not set: events without the header "topic" go to the topic default-flume-topic`}},
 		"no topic, no header": {[]string{"allowTopicOverride", "false"}, []string{"every event goes to the topic default-flume-topic"}},
 		"old names": {[]string{"topic", "t", "batchSize", "5", "requiredAcks", "-1", "serializer.class", "kafka.serializer.StringEncoder"}, []string{
-			`a.conf:2: a1.sinks.k1.topic: is an old name of "kafka.topic"`, `a1.sinks.k1.batchSize: is an old name of "flumeBatchSize"`,
-			`a1.sinks.k1.requiredAcks: is an old name of "kafka.producer.acks"`, "a1.sinks.k1.serializer.class: has no effect",
+			`flume.conf:2: a1.components.x1.topic: is an old name of "kafka.topic"`, `a1.components.x1.batchSize: is an old name of "flumeBatchSize"`,
+			`a1.components.x1.requiredAcks: is an old name of "kafka.producer.acks"`, "a1.components.x1.serializer.class: has no effect",
 		}},
 		"the guide's example": {[]string{"kafka.topic", "mytopic", "kafka.flumeBatchSize", "20", "kafka.producer.acks", "1", "kafka.producer.linger.ms", "1", "kafka.producer.compression.type", "snappy"}, []string{"kafka.producer.linger.ms: has no effect"}},
 		"literal escapes":     {[]string{"kafka.topic", "t-%Y", "allowTopicOverride", "false"}, []string{"error: taken literally"}},
 		"bad topic":           {[]string{"kafka.topic", "t x"}, []string{`error: "t x" is no topic`}},
 		"bad escape":          {[]string{"kafka.topic", "t-%[host]"}, []string{"error: %[host] is not an escape"}},
-		"bad acks":            {[]string{"kafka.topic", "t", "requiredAcks", "2"}, []string{`a1.sinks.k1.requiredAcks: is an old`, `error: "2" is not one of all, -1, 1, 0`}},
-		"acks 0":              {[]string{"kafka.topic", "t", "kafka.producer.acks", "0"}, []string{"a1.sinks.k1.kafka.producer.acks: 0 delivers without an answer"}},
+		"bad acks":            {[]string{"kafka.topic", "t", "requiredAcks", "2"}, []string{`a1.components.x1.requiredAcks: is an old`, `error: "2" is not one of all, -1, 1, 0`}},
+		"acks 0":              {[]string{"kafka.topic", "t", "kafka.producer.acks", "0"}, []string{"a1.components.x1.kafka.producer.acks: 0 delivers without an answer"}},
 		"bad partition":       {[]string{"kafka.topic", "t", "defaultPartitionId", "x"}, []string{`error: "x" is not a number`}},
 		"a class":             {[]string{"kafka.topic", "t", "kafka.producer.interceptor.classes", "com.x.Y"}, []string{"kafka.producer.interceptor.classes: has no effect"}},
 		"a misspelt property": {[]string{"kafka.topic", "t", "kafka.producer.compresion.type", "gzip"}, []string{`did you mean "compression.type"?`}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, problems := Kind.Bind(section(append([]string{"kafka.bootstrap.servers", "b:9092"}, c.settings...)...))
+			_, problems := Kind.Bind(section(t, append([]string{"kafka.bootstrap.servers", "b:9092"}, c.settings...)...))
 			if len(problems) != len(c.want) {
 				t.Fatalf("got %d problems, want %d:\n%v", len(problems), len(c.want), problems)
 			}
@@ -445,7 +445,7 @@ func TestDestinations(t *testing.T) {
 		"unknown":     {[]string{"kafka.topic", "t-%{x}"}, nil, "[]"},
 		"time":        {[]string{"kafka.topic", "t-%Y"}, nil, "[]"},
 	} {
-		plan, problems := Kind.Bind(section(append([]string{"kafka.bootstrap.servers", "B, c:1"}, c.settings...)...))
+		plan, problems := Kind.Bind(section(t, append([]string{"kafka.bootstrap.servers", "B, c:1"}, c.settings...)...))
 		if problems.Fatal() {
 			t.Fatal(problems)
 		}

@@ -20,7 +20,7 @@ import (
 func formatOf(t testing.TB, pairs ...string) *format {
 	t.Helper()
 	var s Settings
-	if _, problems := conf.Bind(&s, section(append([]string{"kafka.bootstrap.servers", "b:9092", "kafka.topics", "t"}, pairs...)...)); problems.Fatal() {
+	if _, problems := conf.Bind(&s, section(t, append([]string{"kafka.bootstrap.servers", "b:9092", "kafka.topics", "t"}, pairs...)...)); problems.Fatal() {
 		t.Fatal(problems)
 	}
 	f := newFormat(&s)

@@ -1,12 +1,9 @@
 package kafka
 
 import (
-	"bytes"
 	"context"
-	"log/slog"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -16,70 +13,31 @@ import (
 
 	"github.com/sluice-io/sluice/conf"
 	"github.com/sluice-io/sluice/flume"
+	"github.com/sluice-io/sluice/flumetest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // section holds settings, given as key, value, key, value.
-func section(pairs ...string) *conf.Section {
-	var values conf.Values
+func section(t testing.TB, pairs ...string) *conf.Section {
+	t.Helper()
+	var lines []string
 	for i := 0; i < len(pairs); i += 2 {
-		values = append(values, conf.Value{Key: pairs[i], Text: pairs[i+1], Pos: conf.Pos{File: "a.conf", Line: 1 + i/2}})
+		lines = append(lines, pairs[i]+" = "+pairs[i+1])
 	}
-	return conf.NewSection("a1", "sources", "r1", "a1.sources.r1.", conf.Pos{File: "a.conf", Line: 1}, values)
+	return flumetest.Section(t, lines...)
 }
 
-// logs collects what is logged.
-type logs struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (l *logs) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(p)
-}
-
-func (l *logs) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.String()
-}
-
-// rig is an environment that a test can look into.
-type rig struct {
-	flume.Env
-	logs     *logs
-	counters sync.Map
-
-	mu       sync.Mutex
-	rejected []flume.Rejection
-}
-
-func newRig(t *testing.T, capacity int) *rig {
-	r := &rig{logs: &logs{}}
+// newRig makes an environment that a test can look into, and that is shown when the test fails.
+func newRig(t testing.TB, capacity int) *flumetest.Env {
+	e := flumetest.NewEnv()
+	e.TransactionCapacity = capacity
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Log(r.logs)
+			t.Log(e.Logged())
 		}
 	})
-	r.Env = flume.Env{
-		Agent: "a1", Name: "r1", Log: slog.New(slog.NewTextHandler(r.logs, nil)), TransactionCapacity: capacity,
-		Counter: r.counter,
-		Reject: func(_ context.Context, rs ...flume.Rejection) error {
-			r.mu.Lock()
-			defer r.mu.Unlock()
-			r.rejected = append(r.rejected, rs...)
-			return nil
-		},
-	}
-	return r
-}
-
-func (r *rig) counter(name string) *atomic.Int64 {
-	c, _ := r.counters.LoadOrStore(name, new(atomic.Int64))
-	return c.(*atomic.Int64)
+	return e
 }
 
 // sinkhole takes what is emitted.
@@ -162,9 +120,9 @@ func produce(t *testing.T, c *kfake.Cluster, records ...*kgo.Record) {
 }
 
 // start opens a source and runs it until the test's end or stop.
-func start(t *testing.T, r *rig, emit flume.Emit, pairs ...string) (stop func()) {
+func start(t *testing.T, r *flumetest.Env, emit flume.Emit, pairs ...string) (stop func()) {
 	t.Helper()
-	plan, problems := Kind.Bind(section(pairs...))
+	plan, problems := Kind.Bind(section(t, pairs...))
 	if problems.Fatal() {
 		t.Fatal(problems)
 	}

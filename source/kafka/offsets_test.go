@@ -15,7 +15,7 @@ func TestWhatWasLostDuringACommitIsNotCommittedAfterwards(t *testing.T) {
 	c := cluster(t, kfake.SeedTopics(1, "test3"))
 	produce(t, c, record("test3", 0, "one"))
 	r, hole := newRig(t, 100), newSinkhole()
-	plan, _ := Kind.Bind(section("kafka.bootstrap.servers", servers(c), "kafka.topics", "test3", "kafka.consumer.auto.offset.reset", "earliest"))
+	plan, _ := Kind.Bind(section(t, "kafka.bootstrap.servers", servers(c), "kafka.topics", "test3", "kafka.consumer.auto.offset.reset", "earliest"))
 	opened, err := plan.Open(t.Context(), r.Env)
 	if err != nil {
 		t.Fatal(err)

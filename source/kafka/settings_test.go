@@ -17,10 +17,10 @@ func TestProblems(t *testing.T) {
 	}{
 		"fine":           {[]string{brokers, "b:9092", topics, "t1, t2"}, nil},
 		"nothing":        {nil, []string{"error: kafka.bootstrap.servers: is required and not set", "error: kafka.topics: is not set, nor is kafka.topics.regex"}},
-		"old names":      {[]string{brokers, "b:9092", "topic", "t", "groupId", "g"}, []string{`a.conf:2: a1.sources.r1.topic: is an old name of "kafka.topics"`, `a.conf:3: a1.sources.r1.groupId: is an old name of "kafka.consumer.group.id"`}},
-		"ZooKeeper":      {[]string{brokers, "b:9092", topics, "t", "zookeeperConnect", "z:2181"}, []string{"a.conf:3: a1.sources.r1.zookeeperConnect: is not used: kafka.bootstrap.servers names the brokers, and offsets that Flume kept in ZooKeeper are not taken over"}},
+		"old names":      {[]string{brokers, "b:9092", "topic", "t", "groupId", "g"}, []string{`flume.conf:2: a1.components.x1.topic: is an old name of "kafka.topics"`, `flume.conf:3: a1.components.x1.groupId: is an old name of "kafka.consumer.group.id"`}},
+		"ZooKeeper":      {[]string{brokers, "b:9092", topics, "t", "zookeeperConnect", "z:2181"}, []string{"flume.conf:3: a1.components.x1.zookeeperConnect: is not used: kafka.bootstrap.servers names the brokers, and offsets that Flume kept in ZooKeeper are not taken over"}},
 		"no migration":   {[]string{brokers, "b:9092", topics, "t", "zookeeperConnect", "z:2181", "migrateZookeeperOffsets", "false"}, []string{"is not used: kafka.bootstrap.servers names the brokers"}},
-		"only ZooKeeper": {[]string{"zookeeperConnect", "z:2181", topics, "t"}, []string{"error: a.conf:1: a1.sources.r1.zookeeperConnect: no longer finds the brokers; add kafka.bootstrap.servers = HOST:9092"}},
+		"only ZooKeeper": {[]string{"zookeeperConnect", "z:2181", topics, "t"}, []string{"error: flume.conf:1: a1.components.x1.zookeeperConnect: no longer finds the brokers; add kafka.bootstrap.servers = HOST:9092"}},
 		"bad topic":      {[]string{brokers, "b:9092", topics, "t 1,t2"}, []string{`error: kafka.topics: "t 1" is no topic`}},
 		"no topic":       {[]string{brokers, "b:9092", topics, " , "}, []string{"error: kafka.topics: names no topic"}},
 		"bad regex":      {[]string{brokers, "b:9092", "kafka.topics.regex", "t[0"}, []string{`error: kafka.topics.regex: "t[0" is not a regular expression`}},
@@ -28,11 +28,11 @@ func TestProblems(t *testing.T) {
 		"bad broker":     {[]string{brokers, "http://b", topics, "t"}, []string{`error: kafka.bootstrap.servers: "http://b" is not host:port`}},
 		"bad number":     {[]string{brokers, "b:9092", topics, "t", "batchSize", "x"}, []string{`error: batchSize: "x" is not a number`}},
 		"near misses": {[]string{brokers, "b:9092", topics, "t", "kafka.group.id", "g", "kafka.consumer.timeout.ms", "100", "kafka.consumer.max.poll.records", "5"}, []string{
-			"a1.sources.r1.kafka.consumer.timeout.ms: has no effect", "a1.sources.r1.kafka.consumer.max.poll.records: has no effect", "a1.sources.r1.kafka.group.id: is not a setting",
+			"a1.components.x1.kafka.consumer.timeout.ms: has no effect", "a1.components.x1.kafka.consumer.max.poll.records: has no effect", "a1.components.x1.kafka.group.id: is not a setting",
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, problems := Kind.Bind(section(c.settings...))
+			_, problems := Kind.Bind(section(t, c.settings...))
 			if len(problems) != len(c.want) {
 				t.Fatalf("got %d problems, want %d:\n%v", len(problems), len(c.want), problems)
 			}
@@ -63,7 +63,7 @@ func TestOrigins(t *testing.T) {
 		if !strings.Contains(strings.Join(c.settings, " "), "kafka.topics") {
 			set = append(set, "kafka.topics", "t1,t2")
 		}
-		plan, problems := Kind.Bind(section(set...))
+		plan, problems := Kind.Bind(section(t, set...))
 		if problems.Fatal() {
 			t.Fatal(problems)
 		}

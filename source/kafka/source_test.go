@@ -77,7 +77,7 @@ func TestEmitFails(t *testing.T) {
 	if at := committed(c, "test3", 0); at != 25 {
 		t.Errorf("committed %d", at)
 	}
-	if n := strings.Count(r.logs.String(), "a batch was not taken"); n != 1 {
+	if n := strings.Count(r.Logged(), "a batch was not taken"); n != 1 {
 		t.Errorf("said %d times", n)
 	}
 }
@@ -110,8 +110,8 @@ func TestTooLarge(t *testing.T) {
 	if !slices.Equal(got, append(want[:5:5], want[6:]...)) {
 		t.Errorf("got %q", got)
 	}
-	if len(r.rejected) != 1 || r.rejected[0].Position != "test3-0@5" || !errors.Is(r.rejected[0].Err, flume.ErrTooLarge) || len(r.rejected[0].Event.Body) != 1000 {
-		t.Errorf("rejected %+v", r.rejected)
+	if len(r.Rejected()) != 1 || r.Rejected()[0].Position != "test3-0@5" || !errors.Is(r.Rejected()[0].Err, flume.ErrTooLarge) || len(r.Rejected()[0].Event.Body) != 1000 {
+		t.Errorf("rejected %+v", r.Rejected())
 	}
 	if at := committed(c, "test3", 0); at != 9 {
 		t.Errorf("committed %d", at)
@@ -152,12 +152,12 @@ func TestRejects(t *testing.T) {
 	if !slices.Equal(got, []string{"one", "two"}) {
 		t.Errorf("got %q", got)
 	}
-	if len(r.rejected) != 2 || r.rejected[0].Position != "test3-0@1" || !strings.Contains(r.rejected[0].Err.Error(), "container") ||
-		r.rejected[1].Position != "test3-0@2" || !strings.Contains(r.rejected[1].Err.Error(), "empty") {
-		t.Errorf("rejected %+v", r.rejected)
+	if len(r.Rejected()) != 2 || r.Rejected()[0].Position != "test3-0@1" || !strings.Contains(r.Rejected()[0].Err.Error(), "container") ||
+		r.Rejected()[1].Position != "test3-0@2" || !strings.Contains(r.Rejected()[1].Err.Error(), "empty") {
+		t.Errorf("rejected %+v", r.Rejected())
 	}
-	if k, _ := r.rejected[0].Event.Headers.Get("key"); k != "k" {
-		t.Errorf("the rejected event's headers: %v", r.rejected[0].Event.Headers)
+	if k, _ := r.Rejected()[0].Event.Headers.Get("key"); k != "k" {
+		t.Errorf("the rejected event's headers: %v", r.Rejected()[0].Event.Headers)
 	}
 	if at := committed(c, "test3", 0); at != 4 {
 		t.Errorf("committed %d", at)
@@ -171,7 +171,7 @@ func TestStop(t *testing.T) {
 		produce(t, c, numbered("test3", 0, 0, 5)...)
 		r, hole := newRig(t, 100), newSinkhole()
 		under, release := make(chan struct{}), make(chan struct{})
-		plan, problems := Kind.Bind(section(settings(c)...))
+		plan, problems := Kind.Bind(section(t, settings(c)...))
 		if problems.Fatal() {
 			t.Fatal(problems)
 		}
@@ -351,7 +351,7 @@ func TestCommitFails(t *testing.T) {
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	if fault.Hits() != 2 || strings.Count(r.logs.String(), "offsets were not committed") != 1 || !strings.Contains(r.logs.String(), "committed again") {
+	if fault.Hits() != 2 || strings.Count(r.Logged(), "offsets were not committed") != 1 || !strings.Contains(r.Logged(), "committed again") {
 		t.Errorf("%d faults", fault.Hits())
 	}
 }
@@ -359,7 +359,7 @@ func TestCommitFails(t *testing.T) {
 // Without an offset and with nowhere to begin the source ends.
 func TestNoOffset(t *testing.T) {
 	c := cluster(t, kfake.SeedTopics(1, "test3"))
-	plan, problems := Kind.Bind(section("kafka.bootstrap.servers", servers(c), "kafka.topics", "test3", "kafka.consumer.auto.offset.reset", "none"))
+	plan, problems := Kind.Bind(section(t, "kafka.bootstrap.servers", servers(c), "kafka.topics", "test3", "kafka.consumer.auto.offset.reset", "none"))
 	if problems.Fatal() {
 		t.Fatal(problems)
 	}
@@ -380,7 +380,7 @@ func TestTopicMadeAnew(t *testing.T) {
 	c := cluster(t, kfake.SeedTopics(1, "test3"))
 	produce(t, c, numbered("test3", 0, 0, 5)...)
 	set := settings(c, "kafka.consumer.metadata.max.age.ms", "200", "kafka.consumer.allow.auto.create.topics", "false")
-	plan, _ := Kind.Bind(section(set...))
+	plan, _ := Kind.Bind(section(t, set...))
 	src, err := plan.Open(t.Context(), newRig(t, 10).Env)
 	if err != nil {
 		t.Fatal(err)
@@ -418,7 +418,7 @@ func TestOpenFails(t *testing.T) {
 	c := cluster(t, kfake.SeedTopics(1, "test3"))
 	gone := servers(c)
 	c.Close()
-	plan, _ := Kind.Bind(section("kafka.bootstrap.servers", gone+",127.0.0.1:1", "kafka.topics", "test3"))
+	plan, _ := Kind.Bind(section(t, "kafka.bootstrap.servers", gone+",127.0.0.1:1", "kafka.topics", "test3"))
 	begin := time.Now()
 	_, err := plan.Open(t.Context(), newRig(t, 10).Env)
 	if err == nil || !strings.Contains(err.Error(), gone) || !strings.Contains(err.Error(), "127.0.0.1:1: ") || !strings.Contains(err.Error(), "refused") {
@@ -434,7 +434,7 @@ func TestCloseWithoutBroker(t *testing.T) {
 	c := cluster(t, kfake.SeedTopics(1, "test3"))
 	produce(t, c, numbered("test3", 0, 0, 5)...)
 	r, hole := newRig(t, 10), newSinkhole()
-	plan, _ := Kind.Bind(section(settings(c)...))
+	plan, _ := Kind.Bind(section(t, settings(c)...))
 	src, err := plan.Open(t.Context(), r.Env)
 	if err != nil {
 		t.Fatal(err)
@@ -461,8 +461,8 @@ func TestMissingTopic(t *testing.T) {
 	r, hole := newRig(t, 10), newSinkhole()
 	start(t, r, hole.emit, "kafka.bootstrap.servers", servers(c), "kafka.topics", "test3,absent",
 		"kafka.consumer.auto.offset.reset", "earliest", "kafka.consumer.allow.auto.create.topics", "false", "kafka.consumer.metadata.max.age.ms", "200")
-	if !strings.Contains(r.logs.String(), "the topic does not exist") || !strings.Contains(r.logs.String(), "topic=absent") {
-		t.Errorf("logged %s", r.logs)
+	if !strings.Contains(r.Logged(), "the topic does not exist") || !strings.Contains(r.Logged(), "topic=absent") {
+		t.Errorf("logged %s", r.Logged())
 	}
 	if err := c.CreateTopic("absent", 1, nil); err != nil {
 		t.Fatal(err)
