@@ -43,10 +43,11 @@ func (r *run) channel(soft context.Context, p *channelPart) *channelRun {
 		open: make(chan struct{}), failed: make(chan struct{}), release: make(chan struct{}), done: make(chan struct{})}
 	log := r.o.Log.With("channel", p.name)
 	tried := r.attempt()
+	starting := sync.OnceFunc(func() { log.Info("Starting Channel " + p.name) }) // not for each try
 	task := supervise.Task[flume.Channel]{
 		Name: "channel " + p.name, Log: log,
 		Open: func(ctx context.Context) (flume.Channel, error) {
-			log.Info("Starting Channel " + p.name)
+			starting()
 			ch, err := p.Open(ctx, r.env(p.Section, log, c.counters))
 			if err != nil {
 				return nil, err
@@ -138,10 +139,11 @@ func (r *run) source(soft, force context.Context, p *sourcePart) <-chan struct{}
 	tried := r.attempt()
 	counters := r.stats.Component(stats.Source, p.name)
 	log := r.o.Log.With("source", p.name)
+	starting := sync.OnceFunc(func() { log.Info("Starting Source " + p.name) })
 	task := supervise.Task[*openSource]{
 		Name: "source " + p.name, Log: log, Failed: tried,
 		Open: func(ctx context.Context) (*openSource, error) {
-			log.Info("Starting Source " + p.name)
+			starting()
 			s, err := r.openSource(ctx, p, log, counters)
 			if err == nil {
 				counters.Started(log)
@@ -305,10 +307,11 @@ func (r *run) keep(needed context.Context, to *runner, at int, p *sinkPart, trie
 	to.publish(at, from, nil)
 	broken := make(chan error, 1)
 	trouble := supervise.Trouble{Log: log, Failing: "sink " + p.name + " of group " + to.part.name + " does not deliver", Over: "sink " + p.name + " delivers again"}
+	starting := sync.OnceFunc(func() { log.Info("Starting Sink " + p.name) })
 	task := supervise.Task[flume.Sink]{
 		Name: "sink " + p.name, Log: log, Failed: tried,
 		Open: func(ctx context.Context) (flume.Sink, error) {
-			log.Info("Starting Sink " + p.name)
+			starting()
 			s, err := p.Open(ctx, r.env(p.Section, log, counters))
 			if err == nil {
 				counters.Started(log)
