@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -189,7 +190,7 @@ func TestServerThatDoesNotKnowTheClient(t *testing.T) {
 		if second.serial == first.serial || string(g.text) != protocolText || g.client != textHash() || g.server[0] != 7 {
 			t.Errorf("serial %d, %+v", second.serial, g)
 		}
-		server.answer(second.serial, append(appendLong(nil, int64(again)), 0, 0, 0, 0, 0, 0)...)
+		server.answer(second.serial, append(binary.AppendVarint(nil, int64(again)), 0, 0, 0, 0, 0, 0)...)
 		err := <-done
 		if got := fmt.Sprint(err); !strings.Contains(got, want) {
 			t.Errorf("%v, want %s", err, want)

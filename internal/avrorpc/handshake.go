@@ -1,5 +1,7 @@
 package avrorpc
 
+import "encoding/binary"
+
 // match is the server's verdict on a handshake.
 type match int64
 
@@ -64,7 +66,7 @@ func readVerdict(r *reader) verdict {
 
 // appendVerdict writes the answer to a handshake; with BOTH the client is told nothing more.
 func appendVerdict(dst []byte, m match) []byte {
-	dst = appendLong(dst, int64(m))
+	dst = binary.AppendVarint(dst, int64(m))
 	if m == matchBoth {
 		return append(dst, 0, 0, 0)
 	}

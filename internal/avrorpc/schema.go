@@ -1,6 +1,7 @@
 package avrorpc
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -289,7 +290,7 @@ func (r *record) events(p []byte, array bool) ([]byte, error) {
 		return out, f.err
 	}
 	for n := f.block(1, "the batch"); n > 0; n = f.block(1, "the batch") {
-		out = appendLong(out, n)
+		out = binary.AppendVarint(out, n)
 		for ; n > 0 && f.err == nil; n-- {
 			out = f.event(out, r)
 		}

@@ -19,13 +19,13 @@ func (r *reader) fail(format string, args ...any) {
 }
 
 func (r *reader) long(what string) int64 {
-	u, n := binary.Uvarint(r.rest)
+	v, n := binary.Varint(r.rest) // zig-zag, as Avro's
 	if n <= 0 {
 		r.fail("the payload ends in %s, or it is no number", what)
 		return 0
 	}
 	r.rest = r.rest[n:]
-	return int64(u>>1) ^ -int64(u&1)
+	return v
 }
 
 func (r *reader) take(n int64, what string) []byte {
@@ -81,10 +81,6 @@ func (r *reader) meta(what string) {
 	}
 }
 
-func appendLong(dst []byte, n int64) []byte {
-	return binary.AppendUvarint(dst, uint64(n)<<1^uint64(n>>63))
-}
-
 func appendBytes[T ~string | ~[]byte](dst []byte, b T) []byte {
-	return append(appendLong(dst, int64(len(b))), b...)
+	return append(binary.AppendVarint(dst, int64(len(b))), b...)
 }

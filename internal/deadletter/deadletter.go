@@ -17,6 +17,7 @@ package deadletter
 
 import (
 	"crypto/rand"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -107,7 +108,7 @@ func (l *Letters) encode(component string, rejections []flume.Rejection, now tim
 		if len(block) < blockBytes && i < len(rejections)-1 {
 			continue
 		}
-		out = appendLong(appendLong(out, int64(count)), int64(len(block)))
+		out = binary.AppendVarint(binary.AppendVarint(out, int64(count)), int64(len(block)))
 		out = append(append(out, block...), l.marker[:]...)
 		block, count = block[:0], 0
 	}

@@ -1,6 +1,7 @@
 package deadletter
 
 import (
+	"encoding/binary"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -24,26 +25,26 @@ const Schema = `{"type":"record","name":"DeadLetter","namespace":"io.sluice","fi
 // appendFileHeader is the head of an object container: the magic, the metadata, the marker between blocks.
 func appendFileHeader(b []byte, marker [16]byte) []byte {
 	b = append(b, 'O', 'b', 'j', 1)
-	b = appendLong(b, 2)
+	b = binary.AppendVarint(b, 2)
 	b = appendText(b, "avro.codec")
 	b = appendText(b, "null")
 	b = appendText(b, "avro.schema")
 	b = appendText(b, Schema)
-	b = appendLong(b, 0)
+	b = binary.AppendVarint(b, 0)
 	return append(b, marker[:]...)
 }
 
 func appendLetter(b []byte, r *flume.Rejection, component, agent string, now time.Time) []byte {
 	h := r.Event.Headers
 	if len(h) > 0 {
-		b = appendLong(b, int64(len(h)))
+		b = binary.AppendVarint(b, int64(len(h)))
 		for i := range h {
 			b = appendText(b, h[i].Key)
 			b = appendText(b, h[i].Value)
 		}
 	}
-	b = appendLong(b, 0)
-	b = appendLong(b, int64(len(r.Event.Body)))
+	b = binary.AppendVarint(b, 0)
+	b = binary.AppendVarint(b, int64(len(r.Event.Body)))
 	b = append(b, r.Event.Body...)
 	reason := "no reason given"
 	if r.Err != nil {
@@ -52,18 +53,18 @@ func appendLetter(b []byte, r *flume.Rejection, component, agent string, now tim
 	b = appendText(b, reason)
 	b = appendText(b, component)
 	b = appendText(b, agent)
-	b = appendLong(b, now.UnixMilli())
+	b = binary.AppendVarint(b, now.UnixMilli())
 	b = appendText(b, r.Position)
 	if isText(h) {
-		return appendLong(b, 0) // null
+		return binary.AppendVarint(b, 0) // null
 	}
-	b = appendLong(b, 1)
-	b = appendLong(b, int64(len(h)))
+	b = binary.AppendVarint(b, 1)
+	b = binary.AppendVarint(b, int64(len(h)))
 	for i := range h {
 		b = appendBytes(b, h[i].Key)
 		b = appendBytes(b, h[i].Value)
 	}
-	return appendLong(b, 0)
+	return binary.AppendVarint(b, 0)
 }
 
 func isText(h flume.Headers) bool {
@@ -78,14 +79,6 @@ func isText(h flume.Headers) bool {
 // appendText writes an Avro string, which is UTF-8.
 func appendText(b []byte, s string) []byte { return appendBytes(b, strings.ToValidUTF8(s, "\uFFFD")) }
 
-func appendBytes(b []byte, s string) []byte { return append(appendLong(b, int64(len(s))), s...) }
-
-// appendLong writes Avro's zig-zag number.
-func appendLong(b []byte, n int64) []byte {
-	u := uint64(n<<1) ^ uint64(n>>63)
-	for u >= 0x80 {
-		b = append(b, byte(u)|0x80)
-		u >>= 7
-	}
-	return append(b, byte(u))
+func appendBytes(b []byte, s string) []byte {
+	return append(binary.AppendVarint(b, int64(len(s))), s...)
 }
