@@ -33,6 +33,7 @@ func TestMain(m *testing.M) {
 //	log [-in FILE] RE  waits until a line of the log, or of the file, matches
 //	! log RE           no line of the log matches
 //	signal TERM|INT    is sent to it
+//	pass DURATION      lets time pass, where a script is about time
 //	ends STATUS        waits for its end
 //	send PORT LINE     writes a line to a port and prints the line that comes back
 //	listen PORT        takes a port
@@ -57,7 +58,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"start": start, "log": seen, "signal": send, "ends": ends, "send": talk, "listen": listen, "get": get,
+			"start": start, "log": seen, "signal": send, "ends": ends, "send": talk, "listen": listen, "get": get, "pass": pause,
 		},
 	})
 }
@@ -134,6 +135,12 @@ func send(ts *testscript.TestScript, _ bool, args []string) {
 	b := of(ts)
 	b.running(ts)
 	ts.Check(b.cmd.Process.Signal(map[string]syscall.Signal{"TERM": syscall.SIGTERM, "INT": syscall.SIGINT, "HUP": syscall.SIGHUP}[args[0]]))
+}
+
+func pause(ts *testscript.TestScript, _ bool, args []string) {
+	d, err := time.ParseDuration(args[0])
+	ts.Check(err)
+	time.Sleep(d)
 }
 
 func ends(ts *testscript.TestScript, _ bool, args []string) {
