@@ -33,10 +33,13 @@ func TestMain(m *testing.M) {
 //	log [-in FILE] RE  waits until a line of the log, or of the file, matches
 //	! log RE           no line of the log matches
 //	signal TERM|INT    is sent to it
+//	pass DURATION      lets time pass, where a script is about time
 //	ends STATUS        waits for its end
 //	send PORT LINE     writes a line to a port and prints the line that comes back
 //	listen PORT        takes a port
 //	get URL            prints what is there
+//	sample PAGE F WANT writes the file that a page of the documentation shows to F, if it has a name, and what the page
+//	                   says that check prints of it to WANT
 //
 // $PORT1 to $PORT3 are ports that are free; a configuration has them as ${env:PORT1}.
 func TestScripts(t *testing.T) {
@@ -57,7 +60,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"start": start, "log": seen, "signal": send, "ends": ends, "send": talk, "listen": listen, "get": get,
+			"start": start, "log": seen, "signal": send, "ends": ends, "send": talk, "listen": listen, "get": get, "pass": pause, "sample": sample,
 		},
 	})
 }
@@ -136,6 +139,12 @@ func send(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(b.cmd.Process.Signal(map[string]syscall.Signal{"TERM": syscall.SIGTERM, "INT": syscall.SIGINT, "HUP": syscall.SIGHUP}[args[0]]))
 }
 
+func pause(ts *testscript.TestScript, _ bool, args []string) {
+	d, err := time.ParseDuration(args[0])
+	ts.Check(err)
+	time.Sleep(d)
+}
+
 func ends(ts *testscript.TestScript, _ bool, args []string) {
 	b := of(ts)
 	b.running(ts)
@@ -167,6 +176,25 @@ func listen(ts *testscript.TestScript, _ bool, args []string) {
 	l, err := net.Listen("tcp", ":"+args[0])
 	ts.Check(err)
 	ts.Defer(func() { l.Close() })
+}
+
+func sample(ts *testscript.TestScript, _ bool, args []string) {
+	page := map[string]string{"README.md": "../../README.md", "check.md": "../../docs/guide/check.md"}[args[0]]
+	text, err := os.ReadFile(page)
+	ts.Check(err)
+	for _, part := range []struct{ re, file string }{
+		{"(?s)```properties\n(.*?)```", args[1]},
+		{"(?s)```\n\\$ (?:bin/)?sluice check flume.conf\n(.*?)```", args[2]},
+	} {
+		if part.file == "" {
+			continue
+		}
+		found := regexp.MustCompile(part.re).FindSubmatch(text)
+		if found == nil {
+			ts.Fatalf("%s has no %s", page, part.re)
+		}
+		ts.Check(os.WriteFile(ts.MkAbs(part.file), found[1], 0o644))
+	}
 }
 
 func get(ts *testscript.TestScript, _ bool, args []string) {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/sluice-io/sluice/agent"
 	"github.com/sluice-io/sluice/conf"
+	"github.com/sluice-io/sluice/internal/logline"
 )
 
 func agentOptions() []option {
@@ -61,7 +62,7 @@ func runAgent(p *program, c *command, l *launch) error {
 		return err
 	}
 	if l.dry {
-		fmt.Fprintf(p.out, "would run agent %s of %s\n", run.name, strings.Join(run.files, ", "))
+		p.dryRun(run, l)
 		return nil
 	}
 	for name, value := range l.env {
@@ -78,6 +79,20 @@ func runAgent(p *program, c *command, l *launch) error {
 	defer closeLog()
 	log = log.With("agent", run.name)
 	return p.runAgent(run, l, log, began)
+}
+
+// dryRun says what would run and what a start would say of the line.
+func (p *program) dryRun(r *run, l *launch) {
+	level, _ := logPlan(l)
+	if doubt := l.properties.doubtBytes(); doubt != "" {
+		l.warn("%s", doubt)
+	}
+	log := slog.New(logline.New(level, p.err)).With("agent", r.name)
+	for _, w := range l.warnings {
+		log.Warn(w)
+	}
+	newMonitoring(l.properties, log) // says what is wrong with it
+	fmt.Fprintf(p.out, "would run agent %s of %s\n", r.name, strings.Join(r.files, ", "))
 }
 
 // A run is what the line asks the agent command to do.
@@ -203,7 +218,11 @@ func pause(d time.Duration) error {
 	}
 }
 
-// serve runs an agent until a signal. The first signal stops it in order, the second at once.
+// echo is how long after a signal another one is the same request: timeout(1) signals its child and then the group of
+// its child, and a terminal's Ctrl-C reaches both a shell script and what it runs. No person is that fast.
+const echo = 500 * time.Millisecond
+
+// serve runs an agent until a signal. The first signal stops it in order, a second one at once.
 func serve(a *agent.Agent, l *launch, log *slog.Logger, began time.Time) error {
 	signals := make(chan os.Signal, 2)
 	for _, s := range []os.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP} {
@@ -219,6 +238,7 @@ func serve(a *agent.Agent, l *launch, log *slog.Logger, began time.Time) error {
 	running, ended := make(chan struct{}), make(chan error, 1)
 	go func() { ended <- a.Run(ctx, func() { close(running) }) }()
 	var first os.Signal
+	var asked time.Time
 	for {
 		select {
 		case <-running:
@@ -235,9 +255,12 @@ func serve(a *agent.Agent, l *launch, log *slog.Logger, began time.Time) error {
 			return statusOf(first)
 		case s := <-signals:
 			if first == nil {
-				first = s
+				first, asked = s, time.Now()
 				log.Info("stopping", "signal", s)
 				stop()
+				continue
+			}
+			if time.Since(asked) < echo {
 				continue
 			}
 			log.Warn("stopping at once, for this is the second signal", "signal", s)

@@ -1,9 +1,13 @@
 package cli
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // An envScript is what can be read of a flume-env.sh without running a shell: assignments, exported or not, with
-// quotes, $NAME, ${NAME} and ${NAME:-text}. Everything else is skipped and named, a block such as if … fi as a whole.
+// quotes, $NAME, ${NAME} and ${NAME:-text}. Everything else is skipped and named, and so is every line of a block
+// such as if … fi: whether a shell would obey it cannot be said.
 type envScript struct {
 	vars     map[string]string
 	exported map[string]bool
@@ -50,6 +54,12 @@ func (s *envScript) read(text string) {
 func (s *envScript) obey(words []shellWord, shell bool, here skippedLine) {
 	for len(words) > 0 && (words[0].text == "then" || words[0].text == "else" || words[0].text == "do") {
 		words = words[1:]
+		if s.depth == 0 {
+			shell = true // of a block whose beginning was not seen
+		}
+		if len(words) == 0 {
+			return
+		}
 	}
 	first := ""
 	if len(words) > 0 {
@@ -57,19 +67,20 @@ func (s *envScript) obey(words []shellWord, shell bool, here skippedLine) {
 	}
 	switch first {
 	case "if", "for", "while", "until", "case", "select", "{":
-		s.enter(here)
+		s.skipped = append(s.skipped, here)
+		s.depth++
 		return
 	case "fi", "done", "esac", "}":
 		s.depth = max(0, s.depth-1)
 		return
 	}
-	if strings.HasSuffix(here.text, "{") && shell { // a function
-		s.enter(here)
+	function := first == "function" || shell
+	if function && slices.ContainsFunc(words, func(w shellWord) bool { return w.text == "{" }) {
+		s.skipped = append(s.skipped, here)
+		s.depth++
 		return
 	}
-	if s.depth > 0 {
-		return
-	}
+	shell = shell || s.depth > 0
 	if first == "export" {
 		words = words[1:]
 	}
@@ -91,13 +102,6 @@ func (s *envScript) obey(words []shellWord, shell bool, here skippedLine) {
 			s.exported[name] = true
 		}
 	}
-}
-
-func (s *envScript) enter(here skippedLine) {
-	if s.depth == 0 {
-		s.skipped = append(s.skipped, here)
-	}
-	s.depth++
 }
 
 // command reads up to the end of one simple command. shell: it holds what only a shell can do.

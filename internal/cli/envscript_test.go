@@ -35,7 +35,12 @@ func TestEnvScript(t *testing.T) {
 			skipped: []string{"1: export A=$(hostname)", "2: ulimit -n 65536", "3: . ./other.sh", "4: B=1 && C=2", "5: export D=${X%y}", "6: E=1 run"}},
 		{name: "blocks", text: "if [ -z \"$A\" ]; then\n  export A=1\n  if true; then B=1; fi\nfi\nC=1\nf() {\n D=1\n}\nfor x in 1 2; do E=1; done\nG=1",
 			want:    map[string]string{"A": "", "B": "", "C": "1", "D": "", "E": "", "G": "1"},
-			skipped: []string{`1: if [ -z "$A" ];`, "6: f() {", "9: for x in 1 2;"}},
+			skipped: []string{`1: if [ -z "$A" ];`, "2: export A=1", "3: if true;", "3: then B=1;", "6: f() {", "7: D=1", "9: for x in 1 2;", "9: do E=1;"}},
+		{name: "more blocks", text: "case $A in\n a) B=1;;\n *) C=1;;\nesac\nfunction g {\n D=1\n}\nh() { E=1; F=1; }\nif x\nthen\n  A=1\nelse A=2\nfi\nG=1",
+			want:    map[string]string{"A": "", "B": "", "C": "", "D": "", "E": "", "F": "", "G": "1"},
+			skipped: []string{"1: case $A in", "2: a) B=1;", "3: *) C=1;", "5: function g {", "6: D=1", "8: h() { E=1;", "8: F=1;", "9: if x", "11: A=1", "12: else A=2"}},
+		{name: "a block behind a condition", text: "x && if y; then A=1; fi\nB=1", want: map[string]string{"A": "", "B": "1"},
+			skipped: []string{"1: x && if y;", "1: then A=1;"}},
 		{name: "windows", text: "export A=1\r\nexport B=\"2\"\r\n", want: map[string]string{"A": "1", "B": "2"}, exported: []string{"A", "B"}},
 		{name: "never closed", text: "A='1\nB=2", want: map[string]string{"A": "", "B": ""}, skipped: []string{"1: A='1"}},
 	}

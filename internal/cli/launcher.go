@@ -75,6 +75,7 @@ func readLaunch(args []string, environ func(string) (string, bool)) (*launch, er
 			l.warn("the class path %s is not used: every component is in the binary", path)
 		}
 	}
+	l.warnings = append(l.warnings, l.properties.doubts()...)
 	return l, nil
 }
 
@@ -98,10 +99,6 @@ func (l *launch) jvm(options []string) {
 		default:
 			l.warn("the JVM option %s is not used: there is no JVM", name)
 		}
-	}
-	if _, ok := l.properties["com.sun.management.jmxremote.port"]; ok {
-		l.warn("com.sun.management.jmxremote is not used: there is no JMX; -Dflume.monitoring.type=http serves the same counters")
-		delete(l.properties, "com.sun.management.jmxremote.port")
 	}
 }
 

@@ -16,12 +16,12 @@ const (
 	logFileKeep = 10
 )
 
-// openLog obeys -Dflume.root.logger=LEVEL,appender[,appender]: console is stderr; LOGFILE and DAILY are the file of
+// logPlan reads -Dflume.root.logger=LEVEL,appender[,appender]: console is stderr; LOGFILE and DAILY are the file of
 // flume.log.dir and flume.log.file, which is turned over by size. Without it the console is used, or the file where one
 // of its two properties is set.
-func openLog(console io.Writer, l *launch) (log *slog.Logger, closeLog func(), err error) {
+func logPlan(l *launch) (level slog.Level, appenders []string) {
 	dir, file := l.properties["flume.log.dir"], l.properties["flume.log.file"]
-	level, appenders := slog.LevelInfo, []string{"console"}
+	level, appenders = slog.LevelInfo, []string{"console"}
 	if dir != "" || file != "" {
 		appenders = []string{"logfile"}
 	}
@@ -46,6 +46,13 @@ func openLog(console io.Writer, l *launch) (log *slog.Logger, closeLog func(), e
 			}
 		}
 	}
+	return level, appenders
+}
+
+// openLog opens what logPlan reads.
+func openLog(console io.Writer, l *launch) (log *slog.Logger, closeLog func(), err error) {
+	level, appenders := logPlan(l)
+	dir, file := l.properties["flume.log.dir"], l.properties["flume.log.file"]
 	var outs []io.Writer
 	closeLog = func() {}
 	if slices.Contains(appenders, "logfile") {
