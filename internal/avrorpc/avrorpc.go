@@ -25,7 +25,8 @@
 //
 // The server answers what it does not understand with the error flag and keeps the connection; a frame that cannot be
 // one (no buffers, a negative or unbearable length) closes it. Calls on one connection are done in order, connections
-// side by side. What frames and the events cut from them hold at one time is bounded over all connections by a [Budget].
+// side by side. What frames and the events cut from them hold at one time is bounded over all connections by a [Budget],
+// which also cuts off slow clients while others wait.
 //
 // Deflate is one zlib stream a direction for the life of the connection, flushed after each write. With TLS too, Flume
 // 1.10 and later compress what TLS has made; older ones encrypt what zlib has made. The server tells by the first byte.

@@ -52,9 +52,8 @@ func NewConn(ctx context.Context, conn net.Conn, w Wrapping) (*Conn, error) {
 		conn.Close()
 		return nil, err
 	}
-	c := &Conn{conn: wrapped, gone: make(chan struct{}), writer: make(chan struct{}, 1), waiting: map[int32]chan outcome{}, budget: NewBudget(mostAnswer)}
-	nothing := func() {}
-	c.frames = frameReader{from: wrapped, max: mostAnswer, buffers: new(buffers), begun: nothing, moved: nothing}
+	c := &Conn{conn: wrapped, gone: make(chan struct{}), writer: make(chan struct{}, 1), waiting: map[int32]chan outcome{}, budget: NewBudget(2 * mostAnswer)}
+	c.frames = frameReader{from: wrapped, max: mostAnswer, buffers: new(buffers), begun: func() {}, moved: func(int) {}}
 	c.writer <- struct{}{}
 	return c, nil
 }

@@ -14,6 +14,7 @@ import (
 const (
 	headSize   = 8         // serial and number of buffers
 	javaBuffer = 8192      // what a Java peer puts into one buffer at most
+	readAhead  = 32 << 10  // what a frame is read through
 	firstPiece = 256 << 10 // the most that is allocated on a frame's word alone
 )
 
@@ -25,8 +26,8 @@ type frameReader struct {
 	from    io.Reader
 	max     int64
 	buffers *buffers
-	begun   func() // the first byte has come
-	moved   func() // another piece of the frame has come, or there is room for it only now
+	begun   func()    // the first byte has come
+	moved   func(int) // so many more bytes have come; 0: there is room for them only now
 	head    [headSize]byte
 	ahead   *bufio.Reader // nil between frames, unless it holds the beginning of the next
 }
@@ -39,13 +40,19 @@ func (r *frameReader) next(ctx context.Context, l *loan) (serial int32, payload 
 			return 0, nil, err
 		}
 		r.begun()
+		if err := r.room(ctx, l, readAhead); err != nil {
+			return 0, nil, err
+		}
 		r.ahead = r.buffers.get()
-		r.ahead.Reset(r.from)
+		r.ahead.Reset(arrivals{r})
 		if _, err := io.ReadFull(r.ahead, r.head[n:]); err != nil {
 			return 0, nil, midway(err)
 		}
 	} else {
 		r.begun()
+		if err := r.room(ctx, l, readAhead); err != nil {
+			return 0, nil, err
+		}
 		if _, err := io.ReadFull(r.ahead, r.head[:]); err != nil {
 			return 0, nil, midway(err)
 		}
@@ -63,10 +70,31 @@ func (r *frameReader) next(ctx context.Context, l *loan) (serial int32, payload 
 	return serial, payload, err
 }
 
-// body reads count buffers into one piece of memory, which at most doubles with what has already come.
+// room takes memory from l.
+func (r *frameReader) room(ctx context.Context, l *loan, bytes int64) error {
+	waited, err := l.grow(ctx, bytes)
+	if waited {
+		r.moved(0) // the wait was not the peer's
+	}
+	return err
+}
+
+// arrivals is where a frame comes from; it says of each piece that it has come.
+type arrivals struct{ *frameReader }
+
+func (a arrivals) Read(p []byte) (int, error) {
+	n, err := a.from.Read(p)
+	if n > 0 {
+		a.moved(n)
+	}
+	return n, err
+}
+
+// body reads count buffers into one piece of memory. Of a large frame it takes a part first, and then, as long as it
+// fills, four times as much, so that a peer's word is trusted for no more, and little is copied.
 func (r *frameReader) body(ctx context.Context, l *loan, count int64) ([]byte, error) {
 	var payload []byte
-	var room int64
+	var last int64 // the size of the buffer before
 	for left := count; left > 0; left-- {
 		var word [4]byte
 		if _, err := io.ReadFull(r.ahead, word[:]); err != nil {
@@ -79,30 +107,47 @@ func (r *frameReader) body(ctx context.Context, l *loan, count int64) ([]byte, e
 		if n+int64(len(payload))+4*count > r.max {
 			return nil, fmt.Errorf("%w: a frame of more than %d bytes", ErrTooLarge, r.max)
 		}
+		each := int64(javaBuffer) // of those to come
+		if n == last {
+			each = n
+		}
+		last = n
+		all := min(int64(len(payload))+n+(left-1)*each, r.max)
+		l.sizes(all)
 		for n > 0 {
-			if int64(len(payload)) == room {
-				want := n + (left-1)*javaBuffer
-				piece := min(want, max(room, firstPiece))
-				if err := l.grow(ctx, piece); err != nil {
+			if len(payload) == cap(payload) {
+				old := int64(cap(payload))
+				size := nextSize(old, all)
+				if err := r.room(ctx, l, size); err != nil {
 					return nil, err
 				}
-				r.moved() // the wait for memory was not the peer's
-				room += piece
-				next := make([]byte, len(payload), room)
+				next := make([]byte, len(payload), size)
 				copy(next, payload)
 				payload = next
+				if old > 0 {
+					l.shrink(old)
+				}
 			}
-			piece := min(n, room-int64(len(payload)), firstPiece)
-			at := int64(len(payload))
-			payload = payload[:at+piece]
+			at := len(payload)
+			piece := min(n, int64(cap(payload)-at))
+			payload = payload[:at+int(piece)]
 			if _, err := io.ReadFull(r.ahead, payload[at:]); err != nil {
 				return nil, midway(err)
 			}
-			r.moved()
 			n -= piece
 		}
 	}
 	return payload, nil
+}
+
+// nextSize is how much memory a frame gets after old, which is full, where all is what it will probably have: a fourth
+// of all, a fourth of that and so on, so that the last step comes out even. It is half as much again at least, lest a
+// frame of buffers that are no guide is copied for each of them.
+func nextSize(old, all int64) int64 {
+	for all > max(4*old, firstPiece) {
+		all = (all + 3) / 4
+	}
+	return max(all, old+old/2)
 }
 
 // ErrTooLarge is wrapped where a frame is beyond the bound that the receiver set.
@@ -148,7 +193,7 @@ func (b *buffers) get() *bufio.Reader {
 	if r, ok := b.pool.Get().(*bufio.Reader); ok {
 		return r
 	}
-	return bufio.NewReaderSize(nil, 32<<10)
+	return bufio.NewReaderSize(nil, readAhead)
 }
 
 func (b *buffers) put(r *bufio.Reader) {

@@ -129,10 +129,10 @@ type frame struct {
 // readFrame reads one frame from the network.
 func readFrame(t testing.TB, from io.Reader) frame {
 	t.Helper()
-	r := frameReader{from: from, max: 1 << 30, buffers: new(buffers), begun: func() {}, moved: func() {}}
+	r := frameReader{from: from, max: 1 << 30, buffers: new(buffers), begun: func() {}, moved: func(int) {}}
 	// one byte at a time, so that nothing is read ahead
 	r.from = oneByOne{from}
-	serial, payload, err := r.next(context.Background(), &loan{from: NewBudget(1 << 30)})
+	serial, payload, err := r.next(context.Background(), &loan{from: NewBudget(1 << 31)})
 	if err != nil {
 		t.Fatal("reading a frame: ", err)
 	}

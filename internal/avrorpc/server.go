@@ -28,10 +28,13 @@ type Calls interface {
 // A Server answers calls on any number of connections.
 type Server struct {
 	Calls    Calls
-	MaxFrame int64       // the most bytes of one frame; a larger one closes the connection
+	MaxFrame int64       // the most bytes of one frame; a larger one closes the connection. Half of Budget at most
 	Budget   *Budget     // what frames and events in flight may hold
 	TLS      *tls.Config // nil: plain
 	Deflate  bool
+	// Refused is told of calls that were answered with the error flag, because they cannot be read or done. It may be
+	// called from many goroutines; nil: nobody is told.
+	Refused func(from net.Addr, err error)
 
 	buffers  buffers
 	dialects dialects
@@ -48,6 +51,7 @@ const (
 func (s *Server) Serve(ctx, force context.Context, conn net.Conn) error {
 	defer conn.Close()
 	c := &session{server: s, conn: conn}
+	c.loan = loan{from: s.Budget, client: conn.RemoteAddr(), expel: c.stop}
 	defer context.AfterFunc(ctx, c.stop)()
 	defer context.AfterFunc(force, func() { conn.Close() })()
 	err := c.open(ctx)
@@ -65,6 +69,7 @@ type session struct {
 	server  *Server
 	conn    net.Conn // after open: with TLS and deflate
 	frames  frameReader
+	loan    loan // of the call that is under way
 	greeted bool
 	dialect *dialect // nil: Flume's
 
@@ -114,16 +119,22 @@ func (c *session) open(ctx context.Context) error {
 	c.frames = frameReader{
 		from: conn, max: s.MaxFrame, buffers: &s.buffers,
 		begun: func() { c.allow(stallTime) },
-		moved: func() { c.allow(stallTime) },
+		moved: func(n int) {
+			c.loan.arrived.Add(int64(n))
+			c.allow(stallTime)
+		},
 	}
 	return nil
 }
 
 // call reads a call, has it done and answers it.
 func (c *session) call(ctx context.Context) error {
-	l := &loan{from: c.server.Budget}
+	l := &c.loan
 	defer l.end()
 	serial, payload, err := c.frames.next(ctx, l)
+	if slow := l.complete(); slow != nil {
+		return slow
+	}
 	if err != nil {
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			return fmt.Errorf("the client stopped in the middle of a frame for %s: %w", stallTime, err)
@@ -142,17 +153,25 @@ func (c *session) call(ctx context.Context) error {
 	return nil
 }
 
+// refuse appends the answer to a call that cannot be read or done.
+func (c *session) refuse(ctx context.Context, out []byte, err error) []byte {
+	if c.server.Refused != nil && ctx.Err() == nil { // else it may be the stop that it came to
+		c.server.Refused(c.conn.RemoteAddr(), err)
+	}
+	return appendBytes(append(out, 0, 1, 0), err.Error())
+}
+
 // answer appends the answer to a payload.
 func (c *session) answer(ctx context.Context, l *loan, payload, out []byte) []byte {
 	r := reader{rest: payload}
 	if !c.greeted {
 		g := readGreeting(&r)
 		if r.err != nil {
-			return appendError(out, r.err)
+			return c.refuse(ctx, out, r.err)
 		}
 		m, err := c.greet(g)
 		if err != nil {
-			return appendError(out, err)
+			return c.refuse(ctx, out, err)
 		}
 		out = appendVerdict(out, m)
 		if m == matchNone {
@@ -163,7 +182,7 @@ func (c *session) answer(ctx context.Context, l *loan, payload, out []byte) []by
 	r.meta("the call's meta")
 	name := r.bytes("the name of the message")
 	if r.err != nil {
-		return appendError(out, r.err)
+		return c.refuse(ctx, out, r.err)
 	}
 	var err error
 	switch string(name) {
@@ -182,7 +201,7 @@ func (c *session) answer(ctx context.Context, l *loan, payload, out []byte) []by
 	case errors.Is(err, errRefused):
 		return append(out, 0, 0, byte(Failed)<<1)
 	}
-	return appendError(out, err)
+	return c.refuse(ctx, out, err)
 }
 
 // errRefused is wrapped where the callee did not take the events.
@@ -206,14 +225,19 @@ func (c *session) deliver(ctx context.Context, l *loan, parameter []byte, array 
 	if err != nil {
 		return err
 	}
-	if need := int64(t.Memory()); need > c.server.MaxFrame {
-		return fmt.Errorf("%w: its %d events and %d headers take %d bytes, %d are the most", ErrTooLarge, t.Events, t.Headers, need, c.server.MaxFrame)
-	} else if err := l.grow(ctx, need); err != nil {
+	need := int64(t.Memory())
+	copied := t.Bodies < cap(parameter)/2 // as Cut has it
+	if copied {
+		need += int64(t.Bodies)
+	}
+	if _, err := l.grow(ctx, need); errors.Is(err, ErrTooLarge) {
+		return fmt.Errorf("%w for %d events and %d headers", err, t.Events, t.Headers)
+	} else if err != nil {
 		return err
 	}
 	switch {
 	case !array:
-		e, _ := t.Cutter(t.Bodies < cap(parameter)/2).Event(parameter)
+		e, _ := t.Cutter(copied).Event(parameter)
 		err = c.server.Calls.Append(ctx, flume.Batch{e})
 	case t.Events > 0:
 		err = c.server.Calls.AppendBatch(ctx, t.Cut(parameter))
@@ -238,7 +262,7 @@ func (d *dialect) translate(ctx context.Context, l *loan, parameter []byte, arra
 	case r.plain:
 		return parameter, nil
 	}
-	if err := l.grow(ctx, int64(len(parameter))); err != nil {
+	if _, err := l.grow(ctx, int64(len(parameter))); err != nil {
 		return nil, err
 	}
 	return r.events(parameter, array)
@@ -270,10 +294,6 @@ func (c *session) greet(g greeting) (match, error) {
 		return matchBoth, nil
 	}
 	return matchClient, nil
-}
-
-func appendError(out []byte, err error) []byte {
-	return appendBytes(append(out, 0, 1, 0), err.Error())
 }
 
 // dialects remembers what clients speak, the last mostDialects of them. Its zero value is empty.

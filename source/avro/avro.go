@@ -5,8 +5,15 @@
 //
 // One call is one Emit, whatever its size. Calls on one connection are done in order, connections side by side. A
 // client is always answered; its connection is closed only where what it sends is no Avro RPC, where a frame is larger
-// than max-frame-size, or where a frame that has begun makes no progress for a minute. All frames in flight together
-// hold max-memory at most, and one frame more; who is beyond that is read later. An idle connection holds a few KB.
+// than max-frame-size, or where a frame that has begun makes no progress for a minute. An idle connection holds a few KB.
+//
+// All calls in flight together hold max-memory at most, whatever arrives; who is beyond that is read later. One sixteenth
+// of it is kept for frames of 64 KiB and less, so that these do not wait for large ones. While calls wait, a client that
+// for 5 seconds (2, if all others wait for its call) sends less in a second than a 60th of what it holds is disconnected,
+// the one that holds most first; as long as no call waits nobody is. The process may take twice as much from the system: Go collects garbage when the heap
+// has doubled, or after two minutes, and gives memory back to the system little by little.
+//
+// A call that cannot be understood is answered with an error, counted in EventReadFail and logged, seldom.
 //
 // When the source stops it closes what is idle at once and answers the calls that it has begun.
 package avro
@@ -65,8 +72,9 @@ func (s *Settings) Declare(d *conf.Decl) {
 	d.Bool(&s.IPFilter, "ipFilter", false, "Close connections as ipFilterRules say.")
 	d.String(&s.IPRules, "ipFilterRules", "", "Rules separated by commas, each allow or deny, ip or name, and a pattern with * and ?, "+
 		"as in deny:ip:10.0.*,allow:name:localhost. The first that fits decides; who fits none is let in.")
-	d.Int64(&s.MaxFrame, "max-frame-size", 256<<20, "The most bytes of one call; a larger one closes the connection.").AtLeast(1 << 16)
-	d.Int64(&s.MaxMemory, "max-memory", 256<<20, "The most bytes that calls hold together while they are received and put into the channels; one call may go beyond.").AtLeast(1 << 16)
+	d.Int64(&s.MaxFrame, "max-frame-size", 64<<20, "The most bytes of one call; a larger one closes the connection. More than half of max-memory is taken as that half.").AtLeast(1 << 16)
+	d.Int64(&s.MaxMemory, "max-memory", 128<<20, "The most bytes that calls hold together while they are received and put into the channels. "+
+		"One call, with the events made from it, may hold eleven sixteenths; when others wait, clients that stall or trickle are disconnected.").AtLeast(1 << 20)
 	d.Under("", &s.TLS)
 	d.Check(func() error {
 		if s.Threads == "" {
@@ -125,13 +133,17 @@ func open(ctx context.Context, s *Settings, env flume.Env) (flume.Source, error)
 		listener: l, rules: s.rules, log: env.Log,
 		appends: env.Counter("AppendReceivedCount"), appendsAccepted: env.Counter("AppendAcceptedCount"),
 		batches: env.Counter("AppendBatchReceivedCount"), batchesAccepted: env.Counter("AppendBatchAcceptedCount"),
-		connections: env.Counter("OpenConnectionCount"),
-		accepting:   supervise.Trouble{Log: env.Log, Failing: "Clients cannot be accepted", Over: "Clients are accepted again"},
-		reading:     supervise.Trouble{Log: env.Log, Failing: "A client is disconnected for what it sent"},
-		emitting:    supervise.Trouble{Log: env.Log, Failing: "The channels do not take events; the senders are told so", Over: "The channels take events again"},
+		connections: env.Counter("OpenConnectionCount"), bad: env.Counter("EventReadFail"),
+		accepting: supervise.Trouble{Log: env.Log, Failing: "Clients cannot be accepted", Over: "Clients are accepted again"},
+		reading:   supervise.Trouble{Log: env.Log, Failing: "A client is disconnected for what it sent"},
+		decoding:  supervise.Trouble{Log: env.Log, Failing: "A call cannot be understood; its sender is told so"},
+		waiting:   supervise.Trouble{Log: env.Log, Failing: "Clients have to wait, for calls hold as much as max-memory allows", Over: "No client waits for memory any more"},
+		emitting:  supervise.Trouble{Log: env.Log, Failing: "The channels do not take events; the senders are told so", Over: "The channels take events again"},
 	}
+	budget := avrorpc.NewBudget(s.MaxMemory)
+	budget.Pressed = r.pressed
 	r.server = avrorpc.Server{
-		Calls: r, MaxFrame: s.MaxFrame, Budget: avrorpc.NewBudget(s.MaxMemory), TLS: config, Deflate: s.Compression == deflate,
+		Calls: r, MaxFrame: min(s.MaxFrame, s.MaxMemory/2), Budget: budget, TLS: config, Deflate: s.Compression == deflate, Refused: r.refused,
 	}
 	r.force, r.abandon = context.WithCancel(context.WithoutCancel(ctx))
 	return r, nil
@@ -149,7 +161,9 @@ type source struct {
 
 	appends, appendsAccepted, batches, batchesAccepted, connections *atomic.Int64
 
-	accepting, reading, emitting supervise.Trouble
+	bad *atomic.Int64 // calls that could not be understood, and connections closed for what they sent
+
+	accepting, reading, decoding, waiting, emitting supervise.Trouble
 }
 
 // Run accepts connections until ctx ends, and then waits for the calls under way.
@@ -194,12 +208,38 @@ func (r *source) serve(ctx context.Context, conn net.Conn) {
 		return
 	}
 	err := r.calls(ctx, conn)
-	if errors.Is(err, avrorpc.ErrTooLarge) {
-		err = fmt.Errorf("%w (max-frame-size)", err)
-	}
 	if err != nil {
+		r.bad.Add(1)
+		err = named(err)
 		r.reading.Report(slog.LevelWarn, fmt.Errorf("reading from %s: %w", conn.RemoteAddr(), err), 0)
 	}
+}
+
+// named says with an error which setting it is about.
+func named(err error) error {
+	switch {
+	case errors.Is(err, avrorpc.ErrMemory), errors.Is(err, avrorpc.ErrSlow):
+		return fmt.Errorf("%w (max-memory)", err)
+	case errors.Is(err, avrorpc.ErrTooLarge):
+		return fmt.Errorf("%w (max-frame-size)", err)
+	}
+	return err
+}
+
+// refused counts a call that was answered with an error.
+func (r *source) refused(from net.Addr, err error) {
+	r.bad.Add(1)
+	r.decoding.Report(slog.LevelWarn, fmt.Errorf("reading a call of %s: %w", from, named(err)), 0)
+	r.decoding.End() // the next one is another client's, or another mistake
+}
+
+// pressed says that clients wait for memory, or no longer.
+func (r *source) pressed(err error) {
+	if err == nil {
+		r.waiting.End()
+		return
+	}
+	r.waiting.Report(slog.LevelWarn, err, 0)
 }
 
 // calls answers a client's calls. A panic costs this client its connection only.

@@ -165,14 +165,14 @@ func TestFailed(t *testing.T) {
 
 func TestManyConnections(t *testing.T) {
 	const connections, calls = 50, 20
-	// 64 KiB for all of them: less than they send at once
-	r := start(t, nil, "max-memory = 65536")
+	// 1 MiB for all of them: less than they send at once
+	r := start(t, nil, "max-memory = 1048576")
 	var wg sync.WaitGroup
 	for range connections {
 		c := dial(t, client.Options{Address: r.address()})
 		wg.Go(func() {
 			for range calls {
-				if err := c.AppendBatch(background, flume.Batch{{Body: make([]byte, 30_000)}, {Body: []byte("x")}}); err != nil {
+				if err := c.AppendBatch(background, flume.Batch{{Body: make([]byte, 300_000)}, {Body: []byte("x")}}); err != nil {
 					t.Error(err)
 				}
 			}
@@ -306,6 +306,49 @@ func TestTooLargeAFrame(t *testing.T) {
 	r.stop()
 	if log := r.Logged(); !strings.Contains(log, "the frame is too large: a frame of more than 65536 bytes (max-frame-size)") {
 		t.Error(log)
+	}
+}
+
+func TestCallsThatCannotBeUnderstood(t *testing.T) {
+	r := start(t, nil)
+	conn, err := net.Dial("tcp", r.address())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	for range 5 { // a greeting of three bytes
+		if _, err := conn.Write([]byte("\x00\x00\x00\x01\x00\x00\x00\x01\x00\x00\x00\x03abc")); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := conn.Read(make([]byte, 1000)); n < 15 {
+			t.Error(n, err)
+		}
+	}
+	if n := r.Count("EventReadFail"); n != 5 {
+		t.Errorf("EventReadFail is %d", n)
+	}
+	if log := r.Logged(); strings.Count(log, "level=WARN") != 1 || !strings.Contains(log, "reading a call of "+conn.LocalAddr().String()) || !strings.Contains(log, "the client's hash") {
+		t.Error(log)
+	}
+}
+
+// Half frames that want more than there is are cut off, and it is said.
+func TestStalledClients(t *testing.T) {
+	r := start(t, nil, "max-memory = 1048576")
+	for range 4 {
+		conn, err := net.Dial("tcp", r.address())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		go conn.Write(append([]byte("\x00\x00\x00\x01\x00\x00\x00\x01\x00\x07\x00\x00"), make([]byte, 400_000)...))
+	}
+	said := func(text string) bool { return strings.Contains(r.Logged(), text) }
+	for start := time.Now(); !said("Clients have to wait, for calls hold as much as max-memory allows") || !said("sends too slowly while others wait"); {
+		if time.Since(start) > time.Minute {
+			t.Fatal(r.Logged())
+		}
+		time.Sleep(10 * time.Millisecond)
 	}
 }
 
