@@ -24,7 +24,9 @@ import (
 //
 // While calls wait, clients that are slow to send a frame are cut off: see look.
 type Budget struct {
-	Pressed func(error) // told again and again while calls wait for long, and by whom memory is held; nil: none waits any more
+	// Pressed is told again and again while calls wait for long, and by whom memory is held; nil: none waits any more.
+	// It may be called from many goroutines.
+	Pressed func(error)
 
 	every, small, most int64 // the water marks, and the most for one call
 

@@ -458,6 +458,7 @@ func TestBudget(t *testing.T) {
 			t.Errorf("%+v", b)
 		}
 		time.Sleep(2 * lookEvery)
+		synctest.Wait()
 		if b.watch != nil {
 			t.Error("it is watched where nobody waits")
 		}
@@ -553,9 +554,12 @@ func TestSmallFramesDoNotWaitForStalledOnes(t *testing.T) {
 func TestStalledClientsAreCutWhileOthersWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := stall(t, 5)
+		var mu sync.Mutex
 		var said []string
 		over := false
 		c.Budget.Pressed = func(err error) {
+			mu.Lock()
+			defer mu.Unlock()
 			if err == nil {
 				over = true
 				return
@@ -570,6 +574,7 @@ func TestStalledClientsAreCutWhileOthersWait(t *testing.T) {
 			t.Error(err)
 		}
 		time.Sleep(30 * time.Second) // the others that waited were given what they waited for, and stall too
+		synctest.Wait()
 		if !over || len(said) == 0 || !strings.Contains(said[0], "calls wait for memory") || !strings.Contains(said[0], "slow clients are disconnected") {
 			t.Errorf("%v, %q", over, said)
 		}
