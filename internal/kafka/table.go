@@ -52,7 +52,7 @@ func commonProperties() []Property {
 func consumerProperties() []Property {
 	return []Property{
 		{Name: "group.id", Declared: true, Doc: "kafka.consumer.group.id is a setting of the component"},
-		{Name: "auto.offset.reset", Default: "latest", Doc: "Where to begin in a partition for which the group has committed no offset: earliest, latest, none (an error), or by_duration:P… (so long before the newest record). With latest the end that was found is committed at once, so that it is looked for once only. A committed offset that is no longer in the topic resumes at the oldest record that is left, and one beyond the end (the broker lost records) a minute before the last record read; only none makes an error of it.",
+		{Name: "auto.offset.reset", Default: "latest", Doc: "Where to begin in a partition for which the group has committed no offset: earliest, latest, none (an error), or by_duration:P… (so long before the newest record). With latest the end that was found is committed at once, so that it is looked for once only, and a partition that is made while the source runs is read whole. A committed offset that is no longer in the topic resumes at the oldest record that is left, and one beyond the end (the broker lost records) a minute before the last record read; only none makes an error of it.",
 			take: offsetReset},
 		{Name: "fetch.min.bytes", Default: "1", Doc: "How much must have come together before a broker answers.",
 			take: size(option(func(n int) kgo.Opt { return kgo.FetchMinBytes(int32(n)) }), 0, math.MaxInt32)},

@@ -77,6 +77,11 @@ func TestLimitsAreBounded(t *testing.T) {
 	if !ok {
 		t.Fatal("another sink")
 	}
+	for i := range topics { // records for a topic that is not known yet are sent in parts as soon as it is
+		if err := k.Deliver(t.Context(), numbered(0, 1, "topic", fmt.Sprint("small", i))); err != nil {
+			t.Fatal(err)
+		}
+	}
 	k.limits = map[string]int{}
 	for i := range mostLimits - 2 {
 		k.limits[fmt.Sprint("gone", i)] = 1

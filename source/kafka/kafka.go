@@ -16,7 +16,8 @@
 //
 // Without faults, a stop and a rebalance among them, nothing comes twice. What may come twice after a crash is what was
 // emitted while the last commit was under way. A partition that is read from its end for want of an offset gets that end
-// committed at once: else what arrives during a rebalance or restart would be skipped.
+// committed at once: else what arrives during a rebalance or restart would be skipped. One that is younger than the
+// source is read whole.
 //
 // How it fails: a broker out of reach is waited for. A record that is no AvroFlumeEvent, where useFlumeEventFormat asks
 // for that, goes to the dead letters. A topic that was deleted and made anew, and an offset that auto.offset.reset =

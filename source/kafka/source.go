@@ -43,6 +43,7 @@ type source struct {
 
 	mu      sync.Mutex
 	abandon context.CancelFunc // ends the emit under way; nil: none
+	there   map[string]int     // partitions of each topic when the source was opened; nil: not known
 
 	offsets offsets
 
@@ -82,24 +83,33 @@ func openSource(ctx context.Context, s *Settings, env flume.Env) (*source, error
 		src.end()
 		return nil, err
 	}
-	src.warnMissing(ctx)
+	src.look(ctx)
 	return src, nil
 }
 
-// warnMissing says which topics do not exist: nothing else would.
-func (s *source) warnMissing(ctx context.Context) {
-	if len(s.s.topics) == 0 {
-		return
-	}
-	topics, err := kadm.NewClient(s.cl).ListTopics(ctx, s.s.topics...)
+// look notes which partitions there are, and says which topics do not exist: nothing else would.
+func (s *source) look(ctx context.Context) {
+	topics, err := kadm.NewClient(s.cl).ListTopics(ctx, s.s.topics...) // all of them for a regular expression
 	if err != nil {
-		return // Ping has succeeded; reading will say what is wrong
+		return // a broker has answered before; reading will say what is wrong
 	}
+	there := map[string]int{}
 	for _, t := range topics.Sorted() {
+		there[t.Topic] = len(t.Partitions)
 		if errors.Is(t.Err, kerr.UnknownTopicOrPartition) {
 			s.env.Log.Warn("the topic does not exist; its events are read when it does", "topic", t.Topic)
 		}
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.there = there
+}
+
+// younger reports whether a partition was made after the source was opened.
+func (s *source) younger(topic string, partition int32) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.there != nil && int(partition) >= s.there[topic]
 }
 
 // Run reads until ctx ends.
@@ -360,7 +370,8 @@ func (s *source) forget(gone map[string][]int32) {
 }
 
 // fixEnds is told where partitions begin that are assigned. Those without a committed offset begin at their end: that
-// end is looked up and committed, so that it is the same after a rebalance or restart before the first event.
+// end is looked up and committed, so that it is the same after a rebalance or restart before the first event. Those that
+// are younger than the source are read whole: what was written before the client knew of them is as new as the rest.
 func (s *source) fixEnds(ctx context.Context, starts map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
 	const atEnd = -1
 	var topics []string
@@ -391,6 +402,9 @@ func (s *source) fixEnds(ctx context.Context, starts map[string]map[int32]kgo.Of
 				continue
 			}
 			at := kgo.EpochOffset{Epoch: end.LeaderEpoch, Offset: end.Offset}
+			if s.younger(topic, p) {
+				at = kgo.EpochOffset{Epoch: -1}
+			}
 			partitions[p] = kgo.NewOffset().At(at.Offset).WithEpoch(at.Epoch)
 			s.offsets.set(topic, p, at)
 		}

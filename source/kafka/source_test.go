@@ -322,6 +322,28 @@ func TestLatestIsFixed(t *testing.T) {
 	}
 }
 
+// A partition that is made while the source runs is read whole, though others are read from their end.
+func TestLatestOfNewPartitions(t *testing.T) {
+	c := cluster(t, kfake.SeedTopics(1, "test3"))
+	produce(t, c, numbered("test3", 0, 0, 3)...)
+	hole := newSinkhole()
+	start(t, newRig(t, 50), hole.emit, "kafka.bootstrap.servers", servers(c), "kafka.topics.regex", "t.*3", "kafka.consumer.metadata.max.age.ms", "1000")
+	deadline := time.Now().Add(10 * time.Second)
+	for committed(c, "test3", 0) != 3 {
+		if time.Now().After(deadline) {
+			t.Fatal("nothing is committed")
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	if err := c.CreateTopic("topic3", 1, nil); err != nil {
+		t.Fatal(err)
+	}
+	produce(t, c, numbered("topic3", 0, 10, 2)...)
+	if got := hole.await(t, 2); !slices.Equal(got, []string{"0-10", "0-11"}) {
+		t.Errorf("got %q", got)
+	}
+}
+
 func TestRegex(t *testing.T) {
 	c := cluster(t, kfake.SeedTopics(1, "topic1", "topic2", "topic10", "mytopic1"))
 	for _, topic := range []string{"topic1", "topic2", "topic10", "mytopic1"} {
