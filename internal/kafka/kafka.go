@@ -85,6 +85,7 @@ func (c *Client) check() error {
 	}
 	var problems []error
 	given := map[string]string{} // property to key
+	unread := false              // a value could not be read
 	take := func(p *Property, key, text string) {
 		given[p.Name] = key
 		if p.None != "" {
@@ -93,6 +94,7 @@ func (c *Client) check() error {
 		}
 		if err := p.take(&c.c, text); err != nil {
 			problems = append(problems, placed(key, err))
+			unread = unread || !errors.As(err, new(notice))
 		}
 	}
 	if c.role == Producer {
@@ -117,6 +119,9 @@ func (c *Client) check() error {
 		if err := p.take(&c.c, p.Default); err != nil {
 			panic("BUG: the default of " + p.Name + ": " + err.Error())
 		}
+	}
+	if unread {
+		return errors.Join(problems...) // what the other properties are compared with is not known
 	}
 	for _, e := range c.c.conflicts() {
 		key := c.prefix + e.name
