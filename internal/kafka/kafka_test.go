@@ -189,6 +189,11 @@ func TestProblems(t *testing.T) {
 		{Producer, []string{"partitioner.class", "com.x.Mine"}, `error: "com.x.Mine" is a Java class that needs a JVM`},
 		{Producer, []string{"partitioner.class", "org.apache.kafka.clients.producer.RoundRobinPartitioner"}, ``},
 		{Producer, []string{"producer.type", "sync"}, `producer.type: has no effect: it is of the producer before Kafka 0.9`},
+		{Producer, []string{"retries", "0"}, `retries: 0 gives a record back to the channel`},
+		{Producer, []string{"retries", "-1"}, `error: -1 is less than 0`},
+		{Producer, []string{"value.serializer", "org.apache.kafka.common.serialization.ByteArraySerializer"}, ``},
+		{Producer, []string{"value.serializer", "org.apache.kafka.common.serialization.StringSerializer"}, `value.serializer: has no effect: the event's bytes are the value unchanged; Flume fails with this class`},
+		{Producer, []string{"key.serializer", "org.apache.kafka.common.serialization.StringSerializer"}, ``},
 		{Producer, []string{"buffer.memory", "10"}, `error: 10 is less than 1024`},
 		{Producer, []string{"fetch.min.bytes", "1"}, `fetch.min.bytes: has no effect: it is not a property of Kafka's producer`},
 	} {
