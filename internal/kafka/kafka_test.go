@@ -291,13 +291,23 @@ func TestBrokers(t *testing.T) {
 		"b1:9092, b2:19092 ,": "b1:9092 b2:19092", "b": "b:9092", "[::1]:9093": "[::1]:9093", "127.0.0.1:1": "127.0.0.1:1",
 		"": "error", " , ": "error", "http://b:1": "error", "b:port": "error", "b:0": "error", ":9092": "error", "b 1:9092": "error", "b:99999": "error",
 	} {
-		got, err := Brokers(list)
-		if err != nil {
+		got, err := Brokers("brokers", list)
+		if got == nil && err != nil {
 			got = []string{"error"}
 		}
 		if strings.Join(got, " ") != want {
 			t.Errorf("%q: got %q, %v; want %q", list, got, err, want)
 		}
+	}
+}
+
+func TestBrokerWithoutPort(t *testing.T) {
+	_, err := Brokers("brokers", "127.0.0.1, b:9092, [::1]")
+	if want := `"127.0.0.1", "[::1]" without a port: 9092 is taken; Flume refuses that, so give host:port`; err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+	if _, err := Brokers("brokers", "b:9092,c:1"); err != nil {
+		t.Error(err)
 	}
 }
 

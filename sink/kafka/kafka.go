@@ -98,8 +98,8 @@ func (s *Settings) check() error {
 	problem := func(key string, err error) { problems = append(problems, conf.At(key, err)) }
 	warn := func(key, text string) { problems = append(problems, conf.Warn(key, errors.New(text))) }
 	var err error
-	if s.brokers, err = kafka.Brokers(s.bootstrap); err != nil {
-		problem("kafka.bootstrap.servers", err)
+	if s.brokers, err = kafka.Brokers("kafka.bootstrap.servers", s.bootstrap); err != nil {
+		problems = append(problems, err)
 	}
 	if s.topic == defaultTopic {
 		text := "is not set: every event goes to the topic " + defaultTopic
