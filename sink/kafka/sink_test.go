@@ -283,9 +283,13 @@ func TestFlumeFormat(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := consume(t, c, "test2", 1)[0]
-	back, err := event.Value(got.Value)
-	if err != nil || string(back.Body) != "b\xff" || len(back.Headers) != 2 || back.Headers[1].Value != "\xfe" || string(got.Key) != "k" {
-		t.Errorf("got %+v, %v", got, err)
+	var tally event.Tally
+	if err := tally.Value(got.Value); err != nil {
+		t.Fatal(err)
+	}
+	back, _ := tally.Cutter(false).Event(got.Value)
+	if string(back.Body) != "b\xff" || len(back.Headers) != 2 || back.Headers[1].Value != "\xfe" || string(got.Key) != "k" {
+		t.Errorf("got %+v, %+v", got, back)
 	}
 }
 
