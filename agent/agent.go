@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -91,6 +92,13 @@ func New(cfg *conf.Agent, o Options) (*Agent, conf.Problems) {
 
 // Stats are the counters of all components, as the metrics page shows them.
 func (a *Agent) Stats() *stats.Registry { return a.stats }
+
+// HasSink reports whether the sink of this name runs: it can, and so can its group.
+func (a *Agent) HasSink(name string) bool {
+	return slices.ContainsFunc(a.w.groups, func(g *groupPart) bool {
+		return slices.ContainsFunc(g.sinks, func(s *sinkPart) bool { return s.name == name })
+	})
+}
 
 // Kill ends what is in flight at once. Deliveries and commits under way are abandoned and roll back.
 func (a *Agent) Kill() { a.end() }

@@ -44,7 +44,7 @@ type Setting struct {
 	Doc     string
 	Choices []string // the words that it takes; nil: no fixed list
 	Olds    []string // names of older versions: taken, with a warning
-	Others  []string // other names: taken silently
+	Others  []string // names that Flume ignores: taken, with a warning
 
 	required bool
 	lenient  bool
@@ -77,7 +77,8 @@ func (s *Setting) Lenient() *Setting { s.lenient = true; return s }
 // Old names keys of older versions, spelt in full, that are read, with a warning, where the key itself is not set.
 func (s *Setting) Old(keys ...string) *Setting { s.Olds = append(s.Olds, keys...); return s }
 
-// Also names other keys, spelt in full, that are read silently where the key itself is not set.
+// Also names keys, spelt in full, that Flume ignores though files have them for this one: they are read, with a warning,
+// where the key itself is not set.
 func (s *Setting) Also(keys ...string) *Setting { s.Others = append(s.Others, keys...); return s }
 
 // From names the system property and the environment variable that hold where no key is set.
@@ -436,6 +437,8 @@ func (d *Decl) read(s *Setting) bool {
 			continue
 		case old:
 			d.report(Warning, key, fmt.Sprintf("is an old name of %q", s.Key))
+		case i > 0:
+			d.report(Warning, key, fmt.Sprintf("is taken as %q; Flume ignores it", s.Key))
 		}
 		from = key
 		usable = v.Fault == "" && d.set(s, key, v.Text, "", v.Secret) // of a fault, Bind tells

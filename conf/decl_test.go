@@ -130,14 +130,20 @@ func TestDeclarations(t *testing.T) {
 			[]string{`f:1 warning a1.sinks.k1.tpc: is an old name of "topic"`}, "t"},
 		{"old name, and the new one", func(d *Decl) { d.String(&s, "topic", "", "x").Old("tpc") }, []string{"tpc = old", "topic = t"},
 			[]string{`f:1 warning a1.sinks.k1.tpc: is an old name of "topic"; "topic" is set too and wins`}, "t"},
-		{"other name", func(d *Decl) { d.String(&s, "topic", "", "x").Required().Also("tpc") }, []string{"tpc = t"}, nil, "t"},
+		{"other name", func(d *Decl) { d.String(&s, "topic", "", "x").Required().Also("tpc") }, []string{"tpc = t"},
+			[]string{`f:1 warning a1.sinks.k1.tpc: is taken as "topic"; Flume ignores it`}, "t"},
 		{"other name, and its own", func(d *Decl) { d.String(&s, "topic", "", "x").Also("tpc").Old("o") }, []string{"tpc = u", "topic = t", "o = v"},
 			[]string{
 				`f:1 warning a1.sinks.k1.tpc: is another name of "topic"; "topic" is set too and wins`,
 				`f:3 warning a1.sinks.k1.o: is an old name of "topic"; "topic" is set too and wins`,
 			}, "t"},
 		{"other name that cannot be read", func(d *Decl) { d.Int(&a, "n", 1, "x").Also("m") }, []string{"m = x"},
-			[]string{`f:1 error a1.sinks.k1.m: "x" is not a number`}, "t"},
+			[]string{
+				`f:1 warning a1.sinks.k1.m: is taken as "n"; Flume ignores it`,
+				`f:1 error a1.sinks.k1.m: "x" is not a number`,
+			}, "t"},
+		{"nearly an old name", func(d *Decl) { d.Int(&a, "flumeBatchSize", 100, "x").Old("batchSize") }, []string{"batch-size = 1"},
+			[]string{`f:1 warning a1.sinks.k1.batch-size: is not a setting; did you mean "flumeBatchSize"? (which is 100 as long as it is not set)`}, "t"},
 		{"bounds", func(d *Decl) {
 			d.Int(&a, "a", 1, "x").AtLeast(1).AtMost(5)
 			d.Int(&b, "b", 1, "x").AtLeast(1).AtMost(5)
@@ -202,6 +208,7 @@ func TestDeclarations(t *testing.T) {
 				return errors.Join(At("port", errors.New("is bad")), At("none", errors.New("is missing")))
 			})
 		}, []string{"prt = 2", "sz = 3"}, []string{
+			`f:1 warning a1.sinks.k1.prt: is taken as "port"; Flume ignores it`,
 			`f:2 warning a1.sinks.k1.sz: is an old name of "size"`,
 			"f:2 warning a1.sinks.k1.sz: is odd",
 			"f:1 error a1.sinks.k1.prt: is bad",

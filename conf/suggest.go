@@ -36,7 +36,7 @@ func (d *Decl) nearest(key string) *Setting {
 	var names []string
 	owner := map[string]*Setting{}
 	for _, s := range d.settings {
-		for _, name := range append([]string{s.Key}, s.Others...) {
+		for _, name := range s.spellings() {
 			names = append(names, name)
 			owner[name] = s
 		}

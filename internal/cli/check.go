@@ -83,7 +83,7 @@ func (p *program) verdict(a *conf.Agent, problems conf.Problems, l *launch) stri
 	var missing []string
 	for _, sections := range [][]*conf.Section{a.Sources, a.Channels, a.Sinks, a.SinkGroups} {
 		for _, s := range sections {
-			if isLost(s.Path(""), problems) {
+			if isLost(s.Path(""), problems) || s.Group == "sinks" && !runs.HasSink(s.Name) {
 				missing = append(missing, s.Group+"."+s.Name)
 			}
 		}

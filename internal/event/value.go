@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"unicode"
 	"unicode/utf8"
-
-	"github.com/sluice-io/sluice/flume"
 )
 
 // Value counts the event that a Kafka record's value is. Bytes after the event are ignored, as Flume does, except
@@ -28,16 +26,6 @@ func (t *Tally) Value(value []byte) error {
 		return fmt.Errorf("the value is no AvroFlumeEvent but %s", m)
 	}
 	return err
-}
-
-// Value decodes one Kafka record's value; a batch costs less by Tally.Value and Cutter.Event. The body stays in value.
-func Value(value []byte) (flume.Event, error) {
-	var t Tally
-	if err := t.Value(value); err != nil {
-		return flume.Event{}, err
-	}
-	e, _ := t.Cutter(false).Event(value)
-	return e, nil
 }
 
 // registry is the length of a Schema Registry prefix: 00 and a 4-byte schema id.

@@ -85,6 +85,7 @@ func (c *Client) check() error {
 	}
 	var problems []error
 	given := map[string]string{} // property to key
+	unread := false              // a value could not be read
 	take := func(p *Property, key, text string) {
 		given[p.Name] = key
 		if p.None != "" {
@@ -93,6 +94,7 @@ func (c *Client) check() error {
 		}
 		if err := p.take(&c.c, text); err != nil {
 			problems = append(problems, placed(key, err))
+			unread = unread || !errors.As(err, new(notice))
 		}
 	}
 	if c.role == Producer {
@@ -117,6 +119,9 @@ func (c *Client) check() error {
 		if err := p.take(&c.c, p.Default); err != nil {
 			panic("BUG: the default of " + p.Name + ": " + err.Error())
 		}
+	}
+	if unread {
+		return errors.Join(problems...) // what the other properties are compared with is not known
 	}
 	for _, e := range c.c.conflicts() {
 		key := c.prefix + e.name
@@ -211,9 +216,10 @@ func (c *Client) Open(ctx context.Context, brokers []string, name string, log *s
 	return cl, nil
 }
 
-// Brokers reads a list of host:port, separated by commas. A missing port is 9092.
-func Brokers(list string) ([]string, error) {
-	var out []string
+// Brokers reads a list of host:port, separated by commas, which stands at key. A missing port is 9092, with a warning;
+// with any other error there are no brokers.
+func Brokers(key, list string) ([]string, error) {
+	var out, portless []string
 	for _, b := range strings.Split(list, ",") {
 		b = strings.TrimSpace(b)
 		if b == "" {
@@ -222,15 +228,19 @@ func Brokers(list string) ([]string, error) {
 		host, port, err := net.SplitHostPort(b)
 		if err != nil {
 			host, port, err = net.SplitHostPort(b + ":9092")
+			portless = append(portless, strconv.Quote(b))
 		}
 		n, numErr := strconv.ParseUint(port, 10, 16)
 		if err != nil || numErr != nil || n == 0 || host == "" || strings.ContainsAny(host, " /@") {
-			return nil, fmt.Errorf("%q is not host:port", b)
+			return nil, conf.At(key, fmt.Errorf("%q is not host:port", b))
 		}
 		out = append(out, net.JoinHostPort(host, port))
 	}
 	if len(out) == 0 {
-		return nil, errors.New("names no broker; give host:port,host:port")
+		return nil, conf.At(key, errors.New("names no broker; give host:port,host:port"))
+	}
+	if len(portless) > 0 {
+		return out, conf.Warn(key, fmt.Errorf("%s without a port: 9092 is taken; Flume refuses that, so give host:port", strings.Join(portless, ", ")))
 	}
 	return out, nil
 }

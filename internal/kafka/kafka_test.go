@@ -140,6 +140,7 @@ func TestProblems(t *testing.T) {
 		{Consumer, []string{"auto.offset.reset", "by_duration:P1DT2H"}, ``},
 		{Consumer, []string{"auto.offset.reset", "by_duration:1h"}, `error: "by_duration:1h" is not`},
 		{Consumer, []string{"heartbeat.interval.ms", "20000"}, `error: kafka.consumer.heartbeat.interval.ms: is 20000 and must be less than session.timeout.ms, which is 10000`},
+		{Consumer, []string{"session.timeout.ms", "abc"}, `error: session.timeout.ms: "abc" is not a number of milliseconds`},
 		{Consumer, []string{"enable.auto.commit", "false"}, ``},
 		{Consumer, []string{"enable.auto.commit", "true"}, `enable.auto.commit: has no effect`},
 		{Consumer, []string{"enable.auto.commit", "yes"}, `error: "yes" is neither true nor false`},
@@ -175,6 +176,7 @@ func TestProblems(t *testing.T) {
 		{Consumer, []string{"sasl.login.refresh.window.factor", "2"}, `error: "2" is not a number from 0.5 to 1`},
 		{Producer, []string{"acks", "2"}, `error: a.conf:1: a1.sinks.k1.kafka.producer.acks: "2" is not one of`},
 		{Producer, []string{"enable.idempotence", "true"}, `error: enable.idempotence: needs kafka.producer.acks = all`},
+		{Producer, []string{"acks", "every", "enable.idempotence", "true"}, `error: acks: "every" is not one of`},
 		{Producer, []string{"acks", "all", "enable.idempotence", "true"}, ``},
 		{Producer, []string{"acks", "all", "max.in.flight.requests.per.connection", "1"}, `max.in.flight.requests.per.connection: has no effect: the idempotent`},
 		{Producer, []string{"max.in.flight.requests.per.connection", "5"}, `lets records overtake each other`},
@@ -187,6 +189,11 @@ func TestProblems(t *testing.T) {
 		{Producer, []string{"partitioner.class", "com.x.Mine"}, `error: "com.x.Mine" is a Java class that needs a JVM`},
 		{Producer, []string{"partitioner.class", "org.apache.kafka.clients.producer.RoundRobinPartitioner"}, ``},
 		{Producer, []string{"producer.type", "sync"}, `producer.type: has no effect: it is of the producer before Kafka 0.9`},
+		{Producer, []string{"retries", "0"}, `retries: 0 gives a record back to the channel`},
+		{Producer, []string{"retries", "-1"}, `error: -1 is less than 0`},
+		{Producer, []string{"value.serializer", "org.apache.kafka.common.serialization.ByteArraySerializer"}, ``},
+		{Producer, []string{"value.serializer", "org.apache.kafka.common.serialization.StringSerializer"}, `value.serializer: has no effect: the event's bytes are the value unchanged; Flume fails with this class`},
+		{Producer, []string{"key.serializer", "org.apache.kafka.common.serialization.StringSerializer"}, ``},
 		{Producer, []string{"buffer.memory", "10"}, `error: 10 is less than 1024`},
 		{Producer, []string{"fetch.min.bytes", "1"}, `fetch.min.bytes: has no effect: it is not a property of Kafka's producer`},
 	} {
@@ -284,13 +291,23 @@ func TestBrokers(t *testing.T) {
 		"b1:9092, b2:19092 ,": "b1:9092 b2:19092", "b": "b:9092", "[::1]:9093": "[::1]:9093", "127.0.0.1:1": "127.0.0.1:1",
 		"": "error", " , ": "error", "http://b:1": "error", "b:port": "error", "b:0": "error", ":9092": "error", "b 1:9092": "error", "b:99999": "error",
 	} {
-		got, err := Brokers(list)
-		if err != nil {
+		got, err := Brokers("brokers", list)
+		if got == nil && err != nil {
 			got = []string{"error"}
 		}
 		if strings.Join(got, " ") != want {
 			t.Errorf("%q: got %q, %v; want %q", list, got, err, want)
 		}
+	}
+}
+
+func TestBrokerWithoutPort(t *testing.T) {
+	_, err := Brokers("brokers", "127.0.0.1, b:9092, [::1]")
+	if want := `"127.0.0.1", "[::1]" without a port: 9092 is taken; Flume refuses that, so give host:port`; err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+	if _, err := Brokers("brokers", "b:9092,c:1"); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -122,8 +122,8 @@ func producerProperties() []Property {
 			take: flag(func(c *config, on bool) { c.idempotence = &on })},
 		{Name: "max.in.flight.requests.per.connection", Doc: "How many requests may be under way to a broker. Not set: 1, which keeps the order (Java: 5, which does not when a request is tried again). The idempotent producer keeps the order with 5.",
 			take: number(func(c *config, n int) { c.inFlight = n }, 1, math.MaxInt32)},
-		{Name: "retries", Default: "2147483647", Doc: "How often a record is sent again, within delivery.timeout.ms.",
-			take: number(option(func(n int) kgo.Opt { return kgo.RecordRetries(n) }), 0, math.MaxInt32)},
+		{Name: "retries", Default: "2147483647", Doc: "How often a record is sent again, within delivery.timeout.ms. After that, and with 0 at once, it goes back to the channel and is offered again.",
+			take: retries},
 		{Name: "delivery.timeout.ms", Default: "120000", Doc: "How long a record may take to be acknowledged. Then the delivery fails, and the events that are not acknowledged are offered again.",
 			take: millis(func(c *config, d time.Duration) { c.deliveryTimeout = d }, time.Second, forever)},
 		{Name: "compression.type", Default: "none", Doc: "none, gzip, snappy, lz4 or zstd.",
@@ -143,8 +143,8 @@ func producerProperties() []Property {
 			take: flag(func(c *config, on bool) { c.ignoreKeys = on })},
 		{Name: "key.serializer", Default: "org.apache.kafka.common.serialization.StringSerializer", Doc: "The bytes of header \"key\" are the key, whatever class is named. A class that is not Kafka's own is refused.",
 			take: serializer("serializer", "the bytes of header \"key\" are the key unchanged")},
-		{Name: "value.serializer", Default: "org.apache.kafka.common.serialization.ByteArraySerializer", Doc: "The event's bytes are the value, whatever class is named. A class that is not Kafka's own is refused.",
-			take: serializer("serializer", "the event's bytes are the value unchanged")},
+		{Name: "value.serializer", Default: bytesSerializer, Doc: "The event's bytes are the value, whatever class is named. A class that is not Kafka's own is refused.",
+			take: valueSerializer},
 		{Name: "batch.size", None: "the events of a delivery for a partition travel together, up to max.request.size; none waits for more"},
 		{Name: "max.block.ms", None: "a delivery waits for a topic's partitions and for room up to delivery.timeout.ms"},
 		{Name: "transactional.id", None: "the sink sends without transactions, as Flume's does"},
@@ -332,6 +332,7 @@ func flagOr(only bool, why string) func(*config, string) error {
 const (
 	stringDeserializer = "org.apache.kafka.common.serialization.StringDeserializer"
 	bytesDeserializer  = "org.apache.kafka.common.serialization.ByteArrayDeserializer"
+	bytesSerializer    = "org.apache.kafka.common.serialization.ByteArraySerializer"
 )
 
 // serializer takes Kafka's own classes. Those that pass text or bytes on do what Sluice does; for numbers that is said;
@@ -355,6 +356,25 @@ func serializer(kind, does string) func(*config, string) error {
 		}
 		return fmt.Errorf("%q is not a %s of Kafka's", text, kind)
 	}
+}
+
+// valueSerializer warns of every class but the one that Flume runs with.
+func valueSerializer(c *config, text string) error {
+	const does = "the event's bytes are the value unchanged"
+	if err := serializer("serializer", does)(c, text); err != nil || text == bytesSerializer {
+		return err
+	}
+	return notice{fmt.Errorf("has no effect: %s; Flume fails with this class (ClassCastException)", does)}
+}
+
+// retries says of 0 that it is no promise to send a record once at most.
+func retries(c *config, text string) error {
+	last := 0
+	take := number(func(c *config, n int) { last, c.opts = n, append(c.opts, kgo.RecordRetries(n)) }, 0, math.MaxInt32)
+	if err := take(c, text); err != nil || last > 0 {
+		return err
+	}
+	return notice{errors.New("0 gives a record back to the channel at its first failure; the sink sends it again from there, so it can still come twice")}
 }
 
 // level keeps the level of each codec: compression.type may come later.

@@ -41,17 +41,16 @@ const defaultTopic = "default-flume-topic"
 
 // Settings is what the sink can be told.
 type Settings struct {
-	bootstrap, topic          string
-	batchSize                 int
-	flumeFormat               bool
-	override                  bool
-	topicHeader               string
-	partition                 int
-	partitionHeader           string
-	timestampHeader           string
-	mapped                    conf.Values
-	serializer, keySerializer string
-	client                    kafka.Client
+	bootstrap, topic string
+	batchSize        int
+	flumeFormat      bool
+	override         bool
+	topicHeader      string
+	partition        int
+	partitionHeader  string
+	timestampHeader  string
+	mapped           conf.Values
+	client           kafka.Client
 
 	brokers  []string
 	template *escape.Template
@@ -71,10 +70,27 @@ func (s *Settings) Declare(d *conf.Decl) {
 	d.String(&s.timestampHeader, "timestampHeader", "", "The header with the record's timestamp, in milliseconds since 1970. Without it the record has the time of sending.")
 	d.Rest(&s.mapped, "header.", "header.NAME = KEY sends the event header NAME as the record header KEY.")
 	d.String(&s.client.Acks, "kafka.producer.acks", "1", "Who must have written a record before it is delivered: 1 the leader, all (or -1) every replica in sync, 0 nobody.").Old("requiredAcks")
-	d.String(&s.serializer, "serializer.class", "", "Of Flume before 1.7; it has no effect.")
-	d.String(&s.keySerializer, "key.serializer.class", "", "Of Flume before 1.7; it has no effect.")
+	const bytes = "bytes travel unchanged, or with useFlumeEventFormat = true the whole event"
+	idle(d, "serializer.class", "it is of Flume before 1.7; "+bytes)
+	idle(d, "key.serializer.class", "it is of Flume before 1.7; "+bytes)
+	idle(d, "metadata.broker.list", `it is of the producer before Kafka 0.9; did you mean "kafka.bootstrap.servers"?`)
+	idle(d, "serializer", "this sink has none; "+bytes)
+	idle(d, "producer.type", "it is of the producer before Kafka 0.9; all events of a delivery are under way at once")
+	idle(d, "custom.topic.name", `it is of another Kafka sink; did you mean "kafka.topic"?`)
 	s.client.Declare(d, kafka.Producer, "kafka.producer.")
 	d.Check(s.check)
+}
+
+// idle declares a setting of older sinks, which does nothing. It warns where required settings are missing too: it is
+// often what stands in their place.
+func idle(d *conf.Decl, key, why string) {
+	var text string
+	d.String(&text, key, "", "Of other Kafka sinks and older ones; it has no effect.").Bound(func() error {
+		if text == "" {
+			return nil
+		}
+		return conf.Warn(key, errors.New("has no effect: "+why))
+	})
 }
 
 func (s *Settings) check() error {
@@ -82,8 +98,8 @@ func (s *Settings) check() error {
 	problem := func(key string, err error) { problems = append(problems, conf.At(key, err)) }
 	warn := func(key, text string) { problems = append(problems, conf.Warn(key, errors.New(text))) }
 	var err error
-	if s.brokers, err = kafka.Brokers(s.bootstrap); err != nil {
-		problem("kafka.bootstrap.servers", err)
+	if s.brokers, err = kafka.Brokers("kafka.bootstrap.servers", s.bootstrap); err != nil {
+		problems = append(problems, err)
 	}
 	if s.topic == defaultTopic {
 		text := "is not set: every event goes to the topic " + defaultTopic
@@ -100,11 +116,6 @@ func (s *Settings) check() error {
 				err = fmt.Errorf("%w; with allowTopicOverride = false it is taken literally, as in Flume", err)
 			}
 			problem("kafka.topic", err)
-		}
-	}
-	for _, old := range []struct{ key, value string }{{"serializer.class", s.serializer}, {"key.serializer.class", s.keySerializer}} {
-		if old.value != "" {
-			warn(old.key, "has no effect: it is of Flume before 1.7; bytes travel unchanged, or with useFlumeEventFormat = true the whole event")
 		}
 	}
 	return errors.Join(problems...)

@@ -292,9 +292,13 @@ func TestFlumeFormat(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := consume(t, c, "test2", 1)[0]
-	back, err := event.Value(got.Value)
-	if err != nil || string(back.Body) != "b\xff" || len(back.Headers) != 2 || back.Headers[1].Value != "\xfe" || string(got.Key) != "k" {
-		t.Errorf("got %+v, %v", got, err)
+	var tally event.Tally
+	if err := tally.Value(got.Value); err != nil {
+		t.Fatal(err)
+	}
+	back, _ := tally.Cutter(false).Event(got.Value)
+	if string(back.Body) != "b\xff" || len(back.Headers) != 2 || back.Headers[1].Value != "\xfe" || string(got.Key) != "k" {
+		t.Errorf("got %+v, %+v", got, back)
 	}
 }
 
@@ -416,7 +420,14 @@ func TestProblems(t *testing.T) {
 			`flume.conf:2: a1.components.x1.topic: is an old name of "kafka.topic"`, `a1.components.x1.batchSize: is an old name of "flumeBatchSize"`,
 			`a1.components.x1.requiredAcks: is an old name of "kafka.producer.acks"`, "a1.components.x1.serializer.class: has no effect",
 		}},
-		"the guide's example": {[]string{"kafka.topic", "mytopic", "kafka.flumeBatchSize", "20", "kafka.producer.acks", "1", "kafka.producer.linger.ms", "1", "kafka.producer.compression.type", "snappy"}, []string{"kafka.producer.linger.ms: has no effect"}},
+		"the guide's example": {[]string{"kafka.topic", "mytopic", "kafka.flumeBatchSize", "20", "kafka.producer.acks", "1", "kafka.producer.linger.ms", "1", "kafka.producer.compression.type", "snappy"}, []string{
+			`kafka.flumeBatchSize: is taken as "flumeBatchSize"; Flume ignores it`, "kafka.producer.linger.ms: has no effect",
+		}},
+		"other sinks'": {[]string{"kafka.topic", "t", "metadata.broker.list", "b:1", "serializer", "x", "producer.type", "sync", "custom.topic.name", "t", "batch-size", "5"}, []string{
+			`metadata.broker.list: has no effect: it is of the producer before Kafka 0.9; did you mean "kafka.bootstrap.servers"?`,
+			"x1.serializer: has no effect: this sink has none", "producer.type: has no effect", `custom.topic.name: has no effect: it is of another Kafka sink; did you mean "kafka.topic"?`,
+			`batch-size: is not a setting; did you mean "flumeBatchSize"?`,
+		}},
 		"literal escapes":     {[]string{"kafka.topic", "t-%Y", "allowTopicOverride", "false"}, []string{"error: taken literally"}},
 		"bad topic":           {[]string{"kafka.topic", "t x"}, []string{`error: "t x" is no topic`}},
 		"bad escape":          {[]string{"kafka.topic", "t-%[host]"}, []string{"error: %[host] is not an escape"}},
@@ -438,6 +449,14 @@ func TestProblems(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// The brokers' old setting is named where the new one is missing.
+func TestOldBrokers(t *testing.T) {
+	_, problems := Kind.Bind(section(t, "metadata.broker.list", "b:9092"))
+	if got := problems.String(); !problems.Fatal() || !strings.Contains(got, "kafka.bootstrap.servers: is required") || !strings.Contains(got, `metadata.broker.list: has no effect`) {
+		t.Errorf("got %s", got)
 	}
 }
 

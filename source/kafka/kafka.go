@@ -100,8 +100,8 @@ func (s *Settings) check() error {
 		problem("kafka.bootstrap.servers", "is required and not set")
 	default:
 		var err error
-		if s.brokers, err = kafka.Brokers(s.bootstrap); err != nil {
-			problem("kafka.bootstrap.servers", "%w", err)
+		if s.brokers, err = kafka.Brokers("kafka.bootstrap.servers", s.bootstrap); err != nil {
+			problems = append(problems, err)
 		}
 		if s.zookeeper != "" {
 			text := "is not used: kafka.bootstrap.servers names the brokers"
