@@ -343,8 +343,8 @@ func (a *assembly) sink(sec *conf.Section) {
 // group makes a sink group. If it cannot run its sinks do not either: to let them run alone would send events to
 // sinks that were meant to stand by.
 func (a *assembly) group(sec *conf.Section) {
-	if sec.Fatal() {
-		return
+	if len(sec.Values) == 0 {
+		return // reading the file has said it
 	}
 	g := &groupPart{name: sec.Name}
 	for _, name := range unique(a.required(sec, "sinks", "the sinks of the group")) {
@@ -369,7 +369,7 @@ func (a *assembly) group(sec *conf.Section) {
 		}
 		return
 	}
-	if a.processor(sub, g) {
+	if !sec.Fatal() && a.processor(sub, g) {
 		a.w.groups = append(a.w.groups, g)
 		return
 	}

@@ -172,6 +172,8 @@ func TestAssembly(t *testing.T) {
 		"a group without a type": {group, "r1>c1 c1", []string{
 			`!f.conf:14: a1.sinkgroups.g1: the group cannot run, so its sinks k1, k2 do not run`,
 			`!f.conf:14: a1.sinkgroups.g1.processor.type: k1, k2 will not do`}},
+		"a group with a value that cannot be had": {group + "a1.sinkgroups.g1.processor.type = ${env:NONO}", "r1>c1 c1", []string{
+			`!f.conf:14: a1.sinkgroups.g1: the group cannot run, so its sinks k1, k2 do not run`}},
 		"a group of an unknown type": {group + "a1.sinkgroups.g1.processor.type = loadbalance", "r1>c1 c1", []string{
 			`!f.conf:14: a1.sinkgroups.g1: the group cannot run, so its sinks k1, k2 do not run`,
 			`!f.conf:16: a1.sinkgroups.g1.processor.type: there is no sink processor type "loadbalance"; did you mean "load_balance"?`}},
