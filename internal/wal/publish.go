@@ -156,7 +156,7 @@ func (l *Log) fillRing(w vfs.File, k *cut) error {
 
 // slots calls write with the slots of the queue, in large runs in order.
 func (k *cut) slots(write func(b []byte, off int64) error) error {
-	buf := make([]byte, 0, ringBlock*slotSize)
+	buf := make([]byte, 0, min(max(k.queue.size, 1), ringBlock)*slotSize)
 	off := int64(queueAt)
 	flush := func() error {
 		err := write(buf, off)
@@ -165,7 +165,7 @@ func (k *cut) slots(write func(b []byte, off int64) error) error {
 		return err
 	}
 	err := k.queue.each(func(ps []Pointer) error {
-		if len(buf)+len(ps)*slotSize > cap(buf) {
+		if len(buf) > 0 && len(buf)+len(ps)*slotSize > cap(buf) {
 			if err := flush(); err != nil {
 				return err
 			}

@@ -298,9 +298,8 @@ func (m *merge) doubt(d *dataFile, b *badRecord) {
 }
 
 func (m *merge) push(p Pointer) {
-	if len(m.tail) == cap(m.tail) {
+	if len(m.tail) == ringBlock {
 		m.flush()
-		m.tail = make([]Pointer, 0, ringBlock)
 	}
 	m.tail = append(m.tail, p)
 }

@@ -187,7 +187,8 @@ func (f *fileScan) close() {
 }
 
 func (f *fileScan) steps() (out stepBlock, err error) {
-	out.b = make([]byte, 0, blockBytes)
+	// A record is larger than its step.
+	out.b = make([]byte, 0, min(blockBytes, max(0, f.file.size-f.scan.pos)+64))
 	for len(out.b) < blockBytes-64 {
 		r, err := f.scan.next()
 		var bad *badRecord
