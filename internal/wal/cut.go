@@ -68,7 +68,12 @@ func (l *Log) checkpoint(force bool) error {
 	if err := l.keepLocks(); err != nil {
 		return err
 	}
-	k := l.cut()
+	return l.finish(l.cut(), force)
+}
+
+// finish makes a checkpoint of a cut.
+func (l *Log) finish(k *cut, force bool) error {
+	c := &l.checkpoints
 	err := l.Sync(context.Background())
 	if err == nil && l.failures() != k.failed {
 		err = errors.New("a data file could not be written meanwhile")
