@@ -26,8 +26,8 @@ func (m *Memory) Crash(r *rand.Rand) *Memory {
 		for _, name := range slices.Sorted(maps.Keys(names)) {
 			ino := names[name]
 			if left[ino] == nil {
-				content, shared := ino.crash(r)
-				left[ino] = &inode{now: content, safe: content, shared: shared}
+				content := ino.crash(r)
+				left[ino] = &inode{now: content, safe: content, shared: true}
 				out.used += int64(len(content))
 			}
 			now[name] = left[ino]
@@ -92,10 +92,10 @@ func (d *memoryDir) crash(r *rand.Rand) map[string]*inode {
 	return names
 }
 
-// crash returns the content, and whether it is shared with the file it came from.
-func (ino *inode) crash(r *rand.Rand) ([]byte, bool) {
+// crash returns the content, which may still be that of the file it came from.
+func (ino *inode) crash(r *rand.Rand) []byte {
 	if len(ino.pending) == 0 {
-		return ino.safe, true
+		return ino.safe
 	}
 	way := r.IntN(keepWays)
 	if way == keepAny && slices.ContainsFunc(ino.pending, func(op fileOp) bool { return op.truncate }) {
@@ -104,17 +104,17 @@ func (ino *inode) crash(r *rand.Rand) ([]byte, bool) {
 	n := len(ino.pending)
 	switch way {
 	case keepNone:
-		return ino.safe, true
+		return ino.safe
 	case keepFirst:
 		n = r.IntN(n + 1)
 	case keepAny:
-		return ino.anyPages(r), false
+		return ino.anyPages(r)
 	}
 	out := slices.Clone(ino.safe)
 	for _, op := range ino.pending[:n] {
 		out = op.apply(out)
 	}
-	return out, false
+	return out
 }
 
 func (ino *inode) anyPages(r *rand.Rand) []byte {

@@ -251,6 +251,38 @@ func TestCrash(t *testing.T) {
 	}
 }
 
+// What is written after a crash is not safe either.
+func TestCrashTwice(t *testing.T) {
+	m := NewMemory()
+	if err := m.MkdirAll("/d"); err != nil {
+		t.Fatal(err)
+	}
+	f, err := m.Create("/d/x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.SyncDir("/d"); err != nil {
+		t.Fatal(err)
+	}
+	write(t, f, 0, []byte("aaaa"))
+	r := rand.New(rand.NewPCG(1, 2))
+	lost := false
+	for range 100 {
+		c := m.Crash(r)
+		was, _ := content(t, c, "/d/x")
+		g, err := c.OpenWrite("/d/x")
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(t, g, 0, []byte("bbbb"))
+		now, _ := content(t, c.Crash(r), "/d/x")
+		lost = lost || len(was) == 4 && bytes.Equal(was, now)
+	}
+	if !lost {
+		t.Error("no second crash has lost the write before it")
+	}
+}
+
 func TestMemoryIsFull(t *testing.T) {
 	m := NewMemory()
 	if err := m.MkdirAll("/d"); err != nil {

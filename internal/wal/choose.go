@@ -1,10 +1,10 @@
 package wal
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"path/filepath"
-	"slices"
 
 	"github.com/sluice-io/sluice/internal/vfs"
 )
@@ -17,7 +17,10 @@ func choose(f vfs.FS, dir, backupDir string, newest int64) (c *checkpoint, bad [
 	if err != nil && !absent {
 		bad = append(bad, fmt.Sprintf("the checkpoint in %s cannot be used: %v", dir, err))
 	}
-	if s := unpublished(f, dir, newest); s != nil && (c == nil || s.woid > c.woid) {
+	if c != nil {
+		newest = max(newest, c.woid+1)
+	}
+	if s := unpublished(f, dir, newest); s != nil {
 		return s, bad
 	}
 	if c != nil || backupDir == "" {
@@ -71,31 +74,68 @@ func loadFlights(f vfs.FS, name string) ([]flight, error) {
 	return fs, nil
 }
 
+// ringNames and metaNames are the names that a checkpoint of ours may have.
+func ringNames() []string { return []string{ringName, ringSpare, ringMoving} }
+func metaNames() []string { return []string{metaName, metaSpare, metaMoving} }
+
 // unpublished returns the newest checkpoint of ours whose files were complete when the last run ended but did not all
 // have their final names yet. One that is older than what the data files know is the room for the next, or was left
 // behind before Flume ran here, and is none.
 func unpublished(f vfs.FS, dir string, newest int64) *checkpoint {
-	es, err := f.List(dir)
-	if err != nil {
-		return nil
-	}
-	there := func(name string) bool {
-		return slices.ContainsFunc(es, func(e vfs.Entry) bool { return e.Name == name && !e.Dir })
-	}
-	if !there(ringSpare) && !there(ringMoving) && !there(metaSpare) && !there(metaMoving) {
-		return nil
-	}
 	var best *checkpoint
-	for _, ring := range []string{ringName, ringSpare, ringMoving} {
-		for _, meta := range []string{metaName, metaSpare, metaMoving} {
-			if ring == ringName && meta == metaName || !there(ring) || !there(meta) {
+	for _, meta := range metaNames() {
+		woid := metaOrder(f, filepath.Join(dir, meta))
+		for _, ring := range ringNames() {
+			if ring == ringName && meta == metaName || woid == 0 || woid < newest || best != nil && woid <= best.woid ||
+				ringOrder(f, filepath.Join(dir, ring)) != woid {
 				continue
 			}
-			c, err := loadCheckpoint(f, dir, ring, meta)
-			if err == nil && c.ours && c.woid >= newest && (best == nil || c.woid > best.woid) {
+			if c, err := loadCheckpoint(f, dir, ring, meta); err == nil && c.ours {
 				best = c
 			}
 		}
 	}
 	return best
+}
+
+// metaOrder is the write order ID in a checkpoint.meta, 0 when it cannot be read.
+func metaOrder(f vfs.FS, name string) int64 {
+	b, err := readFile(f, name, checkpointLimit*16)
+	if err != nil {
+		return 0
+	}
+	m, err := decodeCheckpointMeta(b)
+	if err != nil {
+		return 0
+	}
+	return m.woid
+}
+
+// ringOrder is the write order ID in a file checkpoint, 0 when it cannot be read.
+func ringOrder(f vfs.FS, name string) int64 {
+	r, err := f.Open(name)
+	if err != nil {
+		return 0
+	}
+	defer r.Close()
+	var b [slotSize]byte
+	if n, _ := r.ReadAt(b[:], slotOrder*slotSize); n < slotSize {
+		return 0
+	}
+	return int64(binary.BigEndian.Uint64(b[:]))
+}
+
+// largestOrder is the largest write order ID that any file of a checkpoint has, finished or not. No checkpoint may get
+// one again: files of two that have the same number would look like one.
+func largestOrder(f vfs.FS, dirs ...string) int64 {
+	most := int64(0)
+	for _, dir := range dirs {
+		for _, name := range ringNames() {
+			most = max(most, ringOrder(f, filepath.Join(dir, name)))
+		}
+		for _, name := range metaNames() {
+			most = max(most, metaOrder(f, filepath.Join(dir, name)))
+		}
+	}
+	return most
 }

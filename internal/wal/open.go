@@ -165,11 +165,13 @@ func look(f vfs.FS, o *Options) (*found, error) {
 	for _, d := range list.files {
 		newest = max(newest, d.meta.now.woid)
 	}
+	largest := max(newest, largestOrder(f, o.CheckpointDir, o.BackupDir))
 	ck, bad := choose(f, o.CheckpointDir, o.BackupDir, newest)
 	got, err := replay(f, o, list.files, ck)
 	if err != nil {
 		return nil, err
 	}
+	got.maxOrder = max(got.maxOrder, largest)
 	x := &found{list: list, ck: ck, got: got}
 	x.rec = &Recovery{
 		Events: got.size, Files: len(list.files), Notes: append(list.notes, bad...),
@@ -180,6 +182,10 @@ func look(f vfs.FS, o *Options) (*found, error) {
 		if ck.slots != o.Capacity {
 			x.rec.Notes = append(x.rec.Notes, fmt.Sprintf("the capacity was %d and is %d now", ck.slots, o.Capacity))
 		}
+	}
+	if got.size > o.Capacity {
+		x.rec.Notes = append(x.rec.Notes, fmt.Sprintf("the log holds %d events and its capacity is %d: until so many are taken nothing can be put, and Flume cannot open it",
+			got.size, o.Capacity))
 	}
 	for _, s := range got.scans {
 		x.rec.Bytes += max(0, s.end-s.start)
@@ -206,10 +212,6 @@ func (f *fileScan) damageOf(b *badRecord) Damage {
 
 // refuse says why the log had better not be opened as it is.
 func (x *found) refuse(o *Options, fresh []string) error {
-	if x.got.size > o.Capacity {
-		return &RefusedError{What: fmt.Sprintf("the log holds %d events and its capacity is %d: set a capacity of at least %d, for none is thrown away",
-			x.got.size, o.Capacity, x.got.size)}
-	}
 	if o.Strict && len(x.rec.Damaged) > 0 {
 		d := x.rec.Damaged[0]
 		return &RefusedError{

@@ -363,7 +363,7 @@ func (x *run) verify(c *vfs.Memory, spoilt bool) {
 			case !x.put[id]:
 				x.fail("event %d was never put", id)
 			case got[id]:
-				x.fail("event %d comes twice", id)
+				x.fail("event %d comes twice; %+v; %s", id, rec, x.o.String())
 			case x.synced[id] && !spoilt:
 				x.fail("event %d was taken for good and comes again", id)
 			case id/10000 < last && !spoilt:
@@ -399,4 +399,8 @@ func (x *run) verify(c *vfs.Memory, spoilt bool) {
 			x.fail("closing once more: %v", err)
 		}
 	}
+}
+
+func (o *Options) String() string {
+	return fmt.Sprintf("dirs %d, capacity %d, files of %d, backup %q, synced takes %v, key %q, fill %d", len(o.DataDirs), o.Capacity, o.MaxFileSize, o.BackupDir, o.SyncTakes, o.ActiveKey, o.fill)
 }

@@ -105,6 +105,10 @@ func (k *cut) ringHead() []byte {
 	return b
 }
 
+// slots is how many slots the ring has: as many as the capacity, which Flume insists on. After a power cut there may be
+// more events than that, when takes have come back that had made room for puts.
+func (l *Log) slots(k *cut) int { return max(l.o.Capacity, k.queue.size) }
+
 // writeRing writes the cut into the file name, whose slots beyond the queue keep what they had.
 func (l *Log) writeRing(name string, k *cut) error {
 	w, err := openOrCreate(l.fsys, name)
@@ -119,7 +123,7 @@ func (l *Log) writeRing(name string, k *cut) error {
 }
 
 func (l *Log) fillRing(w vfs.File, k *cut) error {
-	size := int64(l.o.Capacity+slotQueue) * slotSize
+	size := int64(l.slots(k)+slotQueue) * slotSize
 	was, err := w.Size()
 	if err != nil {
 		return err
@@ -145,7 +149,7 @@ func (l *Log) fillRing(w vfs.File, k *cut) error {
 	if _, err := w.WriteAt(k.ringHead(), 0); err != nil {
 		return err
 	}
-	if err := k.slots(func(b []byte, off int64) error {
+	if err := k.eachSlot(func(b []byte, off int64) error {
 		_, err := w.WriteAt(b, off)
 		return err
 	}); err != nil {
@@ -154,8 +158,8 @@ func (l *Log) fillRing(w vfs.File, k *cut) error {
 	return w.Sync()
 }
 
-// slots calls write with the slots of the queue, in large runs in order.
-func (k *cut) slots(write func(b []byte, off int64) error) error {
+// eachSlot calls write with the slots of the queue, in large runs in order.
+func (k *cut) eachSlot(write func(b []byte, off int64) error) error {
 	buf := make([]byte, 0, min(max(k.queue.size, 1), ringBlock)*slotSize)
 	off := int64(queueAt)
 	flush := func() error {
@@ -254,14 +258,14 @@ func (l *Log) compress(w io.Writer, k *cut) error {
 	if _, err := z.Write(k.ringHead()); err != nil {
 		return err
 	}
-	if err := k.slots(func(b []byte, _ int64) error {
+	if err := k.eachSlot(func(b []byte, _ int64) error {
 		_, err := z.Write(b)
 		return err
 	}); err != nil {
 		return err
 	}
 	zeros := make([]byte, snappyChunk)
-	for left := (l.o.Capacity - k.queue.size) * slotSize; left > 0; {
+	for left := (l.slots(k) - k.queue.size) * slotSize; left > 0; {
 		n := min(left, len(zeros))
 		if _, err := z.Write(zeros[:n]); err != nil {
 			return err

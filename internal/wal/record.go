@@ -96,10 +96,26 @@ func decodePayload(p []byte) (r record, err error) {
 	if err != nil {
 		return r, fmt.Errorf("%s: %w", r.kind, err)
 	}
-	if _, _, err := delimited(rest); err != nil {
+	_, rest, err = delimited(rest)
+	if err != nil {
 		return r, fmt.Errorf("footer: %w", err)
 	}
+	if len(rest) > 0 {
+		return r, fmt.Errorf("%d bytes follow the footer", len(rest))
+	}
 	return r, nil
+}
+
+// innerSize is how long a payload is by the lengths inside it, 0 when they cannot be read. b may be its beginning.
+func innerSize(b []byte) int64 {
+	if len(b) <= 1+headerSize || b[0] != headerSize {
+		return 0
+	}
+	body, n := binary.Uvarint(b[1+headerSize:])
+	if n <= 0 || body > 1<<31 {
+		return 0
+	}
+	return 1 + headerSize + int64(n) + int64(body) + 1
 }
 
 func eachField(b []byte, do func(field) error) error {

@@ -40,11 +40,12 @@ func (b *badRecord) Error() string {
 	return fmt.Sprintf("the record at %d is damaged: %s", b.at, b.why)
 }
 
-// An undecodable says why there is no record somewhere. end is where it should have ended, 0 when that is not known.
+// An undecodable says why there is no record somewhere.
 type undecodable struct {
-	why  string
-	end  int64
-	head record
+	why   string
+	end   int64 // where the record should end; 0 when that is not known
+	whole bool  // nothing is wrong but the length
+	head  record
 }
 
 func (u *undecodable) Error() string { return u.why }
@@ -122,7 +123,7 @@ func (s *scanner) decode(off int64) (record, error) {
 	if s.version == 2 {
 		return s.decodeV2(off)
 	}
-	b, err := s.view(off, framing+1+headerSize)
+	b, err := s.view(off, framing+1+headerSize+binary.MaxVarintLen32)
 	if err != nil {
 		return record{}, err
 	}
@@ -130,20 +131,20 @@ func (s *scanner) decode(off int64) (record, error) {
 		return record{}, errCut
 	}
 	n := int64(int32(binary.BigEndian.Uint32(b[1:])))
-	if n < 0 {
-		return record{}, &undecodable{why: fmt.Sprintf("its length is %d", n)}
-	}
-	var head record
-	if h := s.decrypt(b[framing:]); len(h) == 1+headerSize && h[0] == headerSize {
-		if head.decodeHeader(h[1:]) != nil || head.kind < kindPut || head.kind > kindCommit {
-			head = record{}
+	h := s.decrypt(b[framing:])
+	inner := innerSize(h)
+	u := &undecodable{}
+	if inner > 0 {
+		if u.head.decodeHeader(h[1:1+headerSize]) != nil || u.head.kind < kindPut || u.head.kind > kindCommit {
+			u.head = record{}
 		}
 	}
-	if off+framing+n > s.size {
-		return record{}, &undecodable{why: fmt.Sprintf("it should be %d bytes long and the file ends before", n), head: head}
+	if inner != n || n == 0 {
+		return s.decodeOdd(off, n, inner, u)
 	}
-	if head.kind == 0 && n > scanBlock { // do not read a gigabyte because a length is wrong
-		return record{}, &undecodable{why: "its header cannot be read"}
+	if off+framing+n > s.size {
+		u.why = fmt.Sprintf("it should be %d bytes long and the file ends before", n)
+		return record{}, u
 	}
 	payload, err := s.view(off+framing, int(n))
 	if err != nil {
@@ -151,10 +152,40 @@ func (s *scanner) decode(off int64) (record, error) {
 	}
 	r, err := decodePayload(s.decrypt(payload))
 	if err != nil {
-		return record{}, &undecodable{why: err.Error(), end: off + framing + n, head: head}
+		u.why, u.end = err.Error(), off+framing+n
+		return record{}, u
 	}
 	r.at, r.size = off, framing+n
 	return r, nil
+}
+
+// mostOdd is how long a record may be that is not laid out as Flume and this package do it, or has a wrong length.
+const mostOdd = 64 << 20
+
+// decodeOdd reads a record whose length n is not what the lengths inside it come to. Another program may have written
+// its fields in another order; or one of the lengths is wrong.
+func (s *scanner) decodeOdd(off, n, inner int64, u *undecodable) (record, error) {
+	whole := func(n int64) (record, error) {
+		if n <= 0 || n > mostOdd || off+framing+n > s.size {
+			return record{}, fmt.Errorf("its length is %d", n)
+		}
+		payload, err := s.view(off+framing, int(n))
+		if err != nil {
+			return record{}, err
+		}
+		r, err := decodePayload(s.decrypt(payload))
+		r.at, r.size = off, framing+n
+		return r, err
+	}
+	r, err := whole(n)
+	if err == nil {
+		return r, nil
+	}
+	u.why = err.Error()
+	if _, err := whole(inner); err == nil {
+		u.why, u.end, u.whole = fmt.Sprintf("its length is %d and should be %d", n, inner), off+framing+inner, true
+	}
+	return record{}, u
 }
 
 func (s *scanner) decrypt(b []byte) []byte {
@@ -205,29 +236,29 @@ func (s *scanner) skipNoop() (bool, error) {
 			return true, nil
 		}
 	}
-	b, err := s.view(s.pos, framing)
-	if err != nil {
-		return false, err
-	}
-	if len(b) == framing {
-		n := int64(int32(binary.BigEndian.Uint32(b[1:])))
-		end := s.pos + framing + n
-		ok, err := s.begins(end)
-		if err != nil {
-			return false, err
-		}
-		if n > 0 && end <= s.size && (ok || end == s.size || s.is(end, opEnd) || s.is(end, opNoop)) {
-			s.pos = end
-			return true, nil
-		}
-	}
-	// Zeros that are no void record: the next thing is what follows them.
+	// What follows zeros may look like the length of a void record and not be one.
 	ok, err := s.begins(after)
 	if err != nil {
 		return false, err
 	}
 	if ok || after == s.size || s.is(after, opEnd) {
 		s.pos = after
+		return true, nil
+	}
+	b, err := s.view(s.pos, framing)
+	if err != nil || len(b) < framing {
+		return false, err
+	}
+	n := int64(int32(binary.BigEndian.Uint32(b[1:])))
+	end := s.pos + framing + n
+	if n <= 0 || end > s.size {
+		return false, nil
+	}
+	if ok, err = s.begins(end); err != nil {
+		return false, err
+	}
+	if ok || end == s.size || s.is(end, opEnd) || s.is(end, opNoop) {
+		s.pos = end
 		return true, nil
 	}
 	return false, nil
@@ -291,7 +322,7 @@ func (s *scanner) bad(u *undecodable) error {
 // resume looks for where reading can go on. A length that leads to something sensible is believed, so that what looks
 // like a record inside an event is not taken for one.
 func (s *scanner) resume(u *undecodable) (next int64, found bool, err error) {
-	if u.end > s.pos+framing+headerSize {
+	if u.end > 0 {
 		ok, err := s.begins(u.end)
 		if ok || err != nil {
 			return u.end, ok, err
@@ -342,7 +373,10 @@ func (s *scanner) likely(off int64) (bool, error) {
 
 // torn tells whether the record at s.pos, after which there is none, was cut off: its end has not been written.
 func (s *scanner) torn(u *undecodable) (bool, error) {
-	if s.is(s.pos, opRecord) && u.end <= s.pos+framing+headerSize {
+	if u.whole {
+		return false, nil
+	}
+	if s.is(s.pos, opRecord) && u.end == 0 {
 		return true, nil
 	}
 	if s.is(s.pos, opNoop) {
