@@ -28,7 +28,7 @@ func (m *Memory) Crash(r *rand.Rand) *Memory {
 			if left[ino] == nil {
 				content := ino.crash(r)
 				left[ino] = &inode{now: content, safe: content, shared: true}
-				out.used += int64(len(content))
+				out.used += blocks(len(content))
 			}
 			now[name] = left[ino]
 		}

@@ -20,8 +20,8 @@ type Memory struct {
 	After  func(Op)
 
 	mu    sync.Mutex
-	limit int64 // bytes all files together may have; 0: no limit
-	used  int64 // their lengths
+	limit int64 // bytes all files together may take; 0: no limit
+	used  int64 // what they take, in blocks
 	dirs  map[string]*memoryDir
 	locks map[string]Process
 	users []Process
@@ -84,15 +84,20 @@ func NewMemory() *Memory {
 	return &Memory{dirs: map[string]*memoryDir{}, locks: map[string]Process{}}
 }
 
-// Limit sets how many bytes the files may have together; a write beyond it writes what there is room for and is
-// ENOSPC. 0 is no limit.
+// block is the unit in which a file takes room.
+const block = 512
+
+func blocks(n int) int64 { return int64(n+block-1) / block * block }
+
+// Limit sets how many bytes the files may take together, in blocks of 512; a write beyond it writes what there is room
+// for and is ENOSPC. 0 is no limit.
 func (m *Memory) Limit(bytes int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.limit = bytes
 }
 
-// Used is the number of bytes that the files have together.
+// Used is the number of bytes that the files take together.
 func (m *Memory) Used() int64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -199,9 +204,6 @@ func (m *Memory) Create(name string) (File, error) {
 		if d.now[base] != nil || m.dirs[filepath.Clean(name)] != nil {
 			return pathError("create", name, fs.ErrExist)
 		}
-		if m.limit > 0 && m.used >= m.limit {
-			return pathError("create", name, syscall.ENOSPC)
-		}
 		d.do(dirOp{to: base, ino: ino})
 		return nil
 	})
@@ -222,7 +224,7 @@ func (m *Memory) Rename(from, to string) error {
 			return pathError("rename", from, fs.ErrNotExist)
 		}
 		if over := d.now[filepath.Base(to)]; over != nil && over != ino {
-			m.used -= int64(len(over.now))
+			m.used -= blocks(len(over.now))
 		}
 		d.do(dirOp{from: base, to: filepath.Base(to), ino: ino})
 		return nil
@@ -236,7 +238,7 @@ func (m *Memory) Remove(name string) error {
 		if ino == nil {
 			return pathError("remove", name, fs.ErrNotExist)
 		}
-		m.used -= int64(len(ino.now))
+		m.used -= blocks(len(ino.now))
 		d.do(dirOp{from: base})
 		return nil
 	})

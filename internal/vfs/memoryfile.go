@@ -58,8 +58,8 @@ func (f *memoryFile) WriteAt(p []byte, off int64) (int, error) {
 	n := len(p)
 	err := f.change(Op{Kind: OpWrite, Off: off, Len: len(p)}, func() error {
 		var full error
-		if grow := off + int64(len(p)) - int64(len(f.ino.now)); f.m.limit > 0 && grow > f.m.limit-f.m.used {
-			n = max(0, len(p)-int(grow-max(0, f.m.limit-f.m.used)))
+		if end := off + int64(len(p)); !f.fits(end) {
+			n = int(min(max(0, f.most()-off), int64(len(p))))
 			full = pathError("write", f.path, syscall.ENOSPC)
 			p = p[:n]
 		}
@@ -72,10 +72,17 @@ func (f *memoryFile) WriteAt(p []byte, off int64) (int, error) {
 	return n, nil
 }
 
+// most is how long the file can become.
+func (f *memoryFile) most() int64 {
+	return blocks(len(f.ino.now)) + max(0, f.m.limit-f.m.used)/block*block
+}
+
+func (f *memoryFile) fits(size int64) bool { return f.m.limit == 0 || size <= f.most() }
+
 // Truncate implements [File].
 func (f *memoryFile) Truncate(size int64) error {
 	return f.change(Op{Kind: OpTruncate, Off: size}, func() error {
-		if grow := size - int64(len(f.ino.now)); f.m.limit > 0 && grow > 0 && grow > f.m.limit-f.m.used {
+		if !f.fits(size) {
 			return pathError("truncate", f.path, syscall.ENOSPC)
 		}
 		f.do(fileOp{off: size, truncate: true})
@@ -92,7 +99,7 @@ func (f *memoryFile) do(op fileOp) {
 	}
 	was := len(f.ino.now)
 	f.ino.now = op.apply(f.ino.now)
-	f.m.used += int64(len(f.ino.now) - was)
+	f.m.used += blocks(len(f.ino.now)) - blocks(was)
 	f.ino.pending = append(f.ino.pending, op)
 }
 
@@ -128,7 +135,7 @@ func (f *memoryFile) Sync() error {
 // Allocate implements [File].
 func (f *memoryFile) Allocate(end int64) error {
 	return f.change(Op{Kind: OpAllocate, Off: end}, func() error {
-		if grow := end - int64(len(f.ino.now)); f.m.limit > 0 && grow > f.m.limit-f.m.used {
+		if !f.fits(end) {
 			return pathError("allocate", f.path, syscall.ENOSPC)
 		}
 		return nil

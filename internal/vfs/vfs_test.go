@@ -292,15 +292,21 @@ func TestMemoryIsFull(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m.Limit(10)
-	if n, err := f.WriteAt(make([]byte, 16), 0); n != 10 || !errors.Is(err, syscall.ENOSPC) {
+	m.Limit(1000)
+	if n, err := f.WriteAt(make([]byte, 600), 0); n != 512 || !errors.Is(err, syscall.ENOSPC) {
 		t.Errorf("wrote %d, %v", n, err)
 	}
 	if err := f.Truncate(4); err != nil {
 		t.Error(err)
 	}
-	if n, err := f.WriteAt(make([]byte, 6), 4); n != 6 || err != nil {
+	if n, err := f.WriteAt(make([]byte, 508), 4); n != 508 || err != nil {
 		t.Errorf("wrote %d, %v", n, err)
+	}
+	if err := f.Truncate(513); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("truncate: %v", err)
+	}
+	if free, err := m.Free("/d"); free != 488 || err != nil {
+		t.Errorf("free: %d, %v", free, err)
 	}
 }
 
