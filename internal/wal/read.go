@@ -34,7 +34,7 @@ type reader struct {
 type fetched struct {
 	from, to int
 	file     *dataFile
-	err      error // there is no such record: *undecodable
+	err      error // there is no such record: errVoid or *undecodable
 }
 
 // errVoid is why a record that a repair has made void holds no event.
@@ -79,19 +79,21 @@ func (r *reader) fetch(ps []Pointer, ds []*dataFile, limit int, arena []byte) ([
 		f := fetched{file: d, from: len(arena)}
 		var err error
 		arena, err = r.copy(h, d, p.Offset(), want, arena)
-		var u *undecodable
-		switch {
-		case err == nil || errors.Is(err, errVoid):
+		if err != nil {
+			if !errors.Is(err, errVoid) && !isUndecodable(err) {
+				return nil, nil, fmt.Errorf("reading %s at %d: %w", d.path, p.Offset(), err)
+			}
 			f.err = err
-		case errors.As(err, &u):
-			f.err = u
-		default:
-			return nil, nil, fmt.Errorf("reading %s at %d: %w", d.path, p.Offset(), err)
 		}
 		f.to = len(arena)
 		out = append(out, f)
 	}
 	return arena, out, nil
+}
+
+func isUndecodable(err error) bool {
+	var u *undecodable
+	return errors.As(err, &u)
 }
 
 // copy appends the payload of the record at off. want is how many bytes from there will be asked for soon.

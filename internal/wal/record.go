@@ -140,7 +140,12 @@ func (r *record) decodeHeader(b []byte) error {
 		return nil
 	}
 	have := 0
-	err := eachField(b, func(f field) error {
+	for len(b) > 0 {
+		f, rest, err := nextField(b)
+		if err != nil {
+			return err
+		}
+		b = rest
 		switch {
 		case f.no == 1 && f.wire == wireFixed32:
 			r.kind, have = kindOf(uint32(f.num)), have|1
@@ -149,12 +154,11 @@ func (r *record) decodeHeader(b []byte) error {
 		case f.no == 3 && f.wire == wireFixed64:
 			r.woid, have = int64(f.num), have|4
 		}
-		return nil
-	})
-	if err == nil && have != 7 {
-		err = errors.New("a field is missing")
 	}
-	return err
+	if have != 7 {
+		return errors.New("a field is missing")
+	}
+	return nil
 }
 
 // plainHeader tells whether b is a header message as Flume and this package write it.
@@ -167,17 +171,18 @@ func kindOf(n uint32) kind { return kind(min(n, 255)) }
 func (r *record) decodePut(b []byte) error {
 	var sum uint64
 	summed := false
-	err := eachField(b, func(f field) error {
+	for len(b) > 0 {
+		f, rest, err := nextField(b)
+		if err != nil {
+			return err
+		}
+		b = rest
 		switch {
 		case f.no == 1 && f.wire == wireBytes:
 			r.event = f.bytes
 		case f.no == 2 && f.wire == wireFixed64:
 			sum, summed = f.num, true
 		}
-		return nil
-	})
-	if err != nil {
-		return err
 	}
 	if r.event == nil {
 		return errors.New("there is no event")
@@ -195,33 +200,41 @@ func (r *record) decodePut(b []byte) error {
 func (r *record) decodeTake(b []byte) error {
 	var file, offset uint32
 	have := 0
-	err := eachField(b, func(f field) error {
+	for len(b) > 0 {
+		f, rest, err := nextField(b)
+		if err != nil {
+			return err
+		}
+		b = rest
 		switch {
 		case f.no == 1 && f.wire == wireFixed32:
 			file, have = uint32(f.num), have|1
 		case f.no == 2 && f.wire == wireFixed32:
 			offset, have = uint32(f.num), have|2
 		}
-		return nil
-	})
-	if err == nil && have != 3 {
-		err = errors.New("a field is missing")
+	}
+	if have != 3 {
+		return errors.New("a field is missing")
 	}
 	r.take = pointer(file, int64(offset))
-	return err
+	return nil
 }
 
 func (r *record) decodeCommit(b []byte) error {
-	err := eachField(b, func(f field) error {
+	for len(b) > 0 {
+		f, rest, err := nextField(b)
+		if err != nil {
+			return err
+		}
+		b = rest
 		if f.no == 1 && f.wire == wireFixed32 {
 			r.of = kindOf(uint32(f.num))
 		}
-		return nil
-	})
-	if err == nil && r.of != kindPut && r.of != kindTake {
-		err = errors.New("it says neither of puts nor of takes")
 	}
-	return err
+	if r.of != kindPut && r.of != kindTake {
+		return errors.New("it says neither of puts nor of takes")
+	}
+	return nil
 }
 
 // checkEvent walks through an event message and returns its body and the number of its headers.

@@ -241,7 +241,7 @@ func (s *scanner) skipNoop() (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	if ok || after == s.size || s.is(after, opEnd) {
+	if ok || s.fills(after) {
 		s.pos = after
 		return true, nil
 	}
@@ -257,11 +257,18 @@ func (s *scanner) skipNoop() (bool, error) {
 	if ok, err = s.begins(end); err != nil {
 		return false, err
 	}
-	if ok || end == s.size || s.is(end, opEnd) || s.is(end, opNoop) {
+	// Behind a hole any bytes may stand, so there only a record is believed.
+	if ok || zeros < framing && (s.fills(end) || s.is(end, opNoop)) {
 		s.pos = end
 		return true, nil
 	}
 	return false, nil
+}
+
+// fills tells whether the file ends at off, or fill begins there.
+func (s *scanner) fills(off int64) bool {
+	b, err := s.view(off, framing)
+	return err == nil && bytes.Count(b, []byte{opEnd}) == len(b)
 }
 
 func (s *scanner) zeros(off int64) (int64, error) {
@@ -327,7 +334,7 @@ func (s *scanner) resume(u *undecodable) (next int64, found bool, err error) {
 		if ok || err != nil {
 			return u.end, ok, err
 		}
-		if u.end == s.size || s.is(u.end, opEnd) {
+		if s.fills(u.end) {
 			return u.end, false, nil
 		}
 	}
