@@ -24,7 +24,8 @@ type Options struct {
 
 	// For tests.
 	now  func() time.Time
-	fill int // bytes of fill at a time; 0 is fillSize, less than 0 is none
+	fill int   // bytes of fill at a time; 0 is fillSize, less than 0 is none
+	few  int64 // bytes up to which a replay uses one goroutine; 0 is fewBytes
 }
 
 // LargestFile is the most bytes a data file may have.

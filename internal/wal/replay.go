@@ -145,8 +145,16 @@ func replay(f vfs.FS, o *Options, files []*dataFile, c *checkpoint) (*replayed, 
 			s.close()
 		}
 	}()
-	if total > fewBytes { // closed before the files are
-		p := newPipeline(feeds, runtime.GOMAXPROCS(0), stepBudget)
+	few := int64(fewBytes)
+	if o.few != 0 {
+		few = o.few
+	}
+	if total > few { // closed before the files are
+		budget := stepBudget
+		if o.few != 0 {
+			budget = int(o.few) / 4
+		}
+		p := newPipeline(feeds, runtime.GOMAXPROCS(0), budget)
 		defer p.close()
 	}
 	if err := m.run(total, read); err != nil {
