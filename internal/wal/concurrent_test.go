@@ -19,7 +19,7 @@ func TestManyAtOnce(t *testing.T) {
 	for _, dirs := range []int{1, 3} {
 		t.Run(fmt.Sprint(dirs), func(t *testing.T) {
 			root := t.TempDir()
-			o := Options{CheckpointDir: filepath.Join(root, "c"), BackupDir: filepath.Join(root, "b"), Capacity: 2000, MaxFileSize: 200_000}
+			o := Options{CheckpointDir: filepath.Join(root, "c"), BackupDir: filepath.Join(root, "b"), Capacity: 2000, MaxFileSize: 200_000, Cache: 30_000}
 			for i := range dirs {
 				o.DataDirs = append(o.DataDirs, filepath.Join(root, fmt.Sprint("d", i)))
 			}

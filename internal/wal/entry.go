@@ -9,8 +9,9 @@ type entry struct {
 	buf   []byte
 	recs  []int // where in buf each record begins
 	tx    int64
-	spans []span // of a take: what goes
-	count int    // events
+	spans []span      // of a take: what goes
+	count int         // events
+	batch flume.Batch // of a put: for the cache
 
 	// What follows belongs to the lane and its lock.
 	seq    int64
@@ -57,7 +58,7 @@ func (e *entry) puts(b flume.Batch) {
 		e.recs = append(e.recs, len(e.buf))
 		e.buf = appendPut(e.buf, &b[i])
 	}
-	e.count = len(b)
+	e.count, e.batch = len(b), b
 	e.commit(kindPut)
 }
 

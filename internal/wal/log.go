@@ -53,6 +53,7 @@ type Log struct {
 	reserved int           // events that have room and are not in the queue yet
 	arrived  chan struct{} // closed when events come; nil: nobody waits
 	freed    chan struct{} // closed when room comes; nil: nobody waits
+	cache    cache
 	damaged  map[Pointer]bool
 	changed  bool // since the last checkpoint
 
@@ -145,7 +146,7 @@ func (l *Log) Fits(b flume.Batch) error {
 }
 
 // Put writes the events of b as one transaction and returns when they are safe: then they can be taken. Room for them
-// has been reserved; whatever Put returns, it is used up. After an error they may be in the log all the same when it
+// has been reserved; whatever Put returns, it is used up. The events may be kept, so nobody changes them any more. After an error they may be in the log all the same when it
 // is opened again.
 func (l *Log) Put(ctx context.Context, b flume.Batch) error {
 	if len(b) == 0 {
@@ -186,6 +187,7 @@ func (l *Log) commit(ctx context.Context, e *entry) (over bool, err error) {
 		return true, err
 	}
 	if cap(e.buf) <= largestPooled {
+		e.batch = nil
 		l.entries.Put(e)
 	}
 	return err == nil, err
@@ -199,6 +201,7 @@ func (l *Log) arrive(es []*entry) {
 		l.tail.Add(int64(len(e.buf)))
 		switch {
 		case e.kind == kindPut:
+			l.cache.put(l.queue.end, e.batch)
 			e.each(l.queue.append)
 			l.reserved -= e.count
 			l.changed = true
@@ -244,6 +247,7 @@ func (l *Log) drop(e *entry) {
 	for _, s := range e.spans {
 		l.queue.done(s)
 	}
+	l.cache.forget(l.queue.low())
 	l.changed = true
 	l.freeRoom()
 }

@@ -62,6 +62,7 @@ func Open(f vfs.FS, o Options) (*Log, *Recovery, error) {
 		fsys: f, o: o, queue: newQueue(), reads: newHandles(f),
 		files: map[uint32]*dataFile{}, damaged: map[Pointer]bool{},
 	}
+	l.cache.limit = o.Cache
 	l.reader = &reader{handles: l.reads}
 	l.fill = bytes.Repeat([]byte{opEnd}, o.fillBytes())
 	rec, err := l.open()

@@ -11,6 +11,7 @@ type Options struct {
 	Capacity       int      // events that the log may hold
 	MaxFileSize    int64    // bytes of a data file, at most LargestFile
 	SyncTakes      bool     // a take is done when it is synced, not when it is written
+	Cache          int      // bytes of events that are kept in memory until they are taken
 	Strict         bool     // refuse to open a damaged log
 	Sequential     bool     // replay one data file after the other, as Flume did once
 

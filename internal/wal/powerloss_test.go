@@ -93,7 +93,7 @@ func newRun(t *testing.T, seed int64) *run {
 	x.o = Options{
 		CheckpointDir: "/c", DataDirs: []string{"/d1", "/d2"}[:1+r.IntN(2)], Capacity: 40 + r.IntN(100),
 		MaxFileSize: []int64{1500, 6000, 100_000}[r.IntN(3)], SyncTakes: r.IntN(3) == 0,
-		now: clock, fill: []int{-1, 700, 4096}[r.IntN(3)],
+		now: clock, fill: []int{-1, 700, 4096}[r.IntN(3)], Cache: []int{0, 5000}[r.IntN(2)],
 	}
 	if r.IntN(3) == 0 {
 		x.o.BackupDir, x.o.CompressBackup = "/b", r.IntN(2) == 0

@@ -116,6 +116,18 @@ func (q *queue) waiting() int {
 	return int(n)
 }
 
+// low is the lowest position that is not gone.
+func (q *queue) low() int64 {
+	low := q.next
+	if len(q.taken) > 0 {
+		low = min(low, q.taken[0].from)
+	}
+	if len(q.back) > 0 {
+		low = min(low, q.back[0].from)
+	}
+	return low
+}
+
 // take takes at most n events, those that were given back first; the spans are appended to out.
 func (q *queue) take(n int, out []span) []span {
 	for n > 0 && len(q.back) > 0 {

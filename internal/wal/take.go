@@ -53,10 +53,17 @@ func (l *Log) takeOnce(events, bytes int) (*Taken, error) {
 		return nil, nil
 	}
 	t.spans = l.queue.take(n, nil)
-	t.pointers = make([]Pointer, 0, min(n, chunkLen))
+	if l.cache.limit > 0 {
+		var missing int
+		t.batch, missing = l.cache.take(t.spans, bytes, nil)
+		n = max(len(t.batch), missing)
+		t.pointers = make([]Pointer, 0, n)
+	} else {
+		t.pointers = make([]Pointer, 0, min(n, chunkLen))
+	}
 	enough, far := 4*int64(bytes)+mostRead, int64(0)
 	for _, s := range t.spans {
-		for pos := s.from; pos < s.to && far < enough; pos++ {
+		for pos := s.from; pos < s.to && far < enough && len(t.pointers) < n; pos++ {
 			p := l.queue.at(pos)
 			if k := len(t.pointers); k > 0 && p > t.pointers[k-1] {
 				far += min(int64(p-t.pointers[k-1]), gap)
@@ -64,10 +71,11 @@ func (l *Log) takeOnce(events, bytes int) (*Taken, error) {
 			t.pointers = append(t.pointers, p)
 		}
 	}
-	if len(t.pointers) < n {
-		t.shorten(len(t.pointers))
-	}
+	t.shorten(len(t.pointers))
 	l.mu.Unlock()
+	if len(t.batch) > 0 {
+		return t, nil
+	}
 	if err := t.read(bytes); err != nil {
 		t.Return()
 		return nil, err
@@ -130,7 +138,7 @@ func (t *Taken) estimate(bytes int) int {
 // shorten gives everything but the first n events back; the log's lock is held.
 func (t *Taken) shorten(n int) {
 	l := t.log
-	left := int64(n)
+	left, back := int64(n), false
 	for i := range t.spans {
 		s := &t.spans[i]
 		if k := s.to - s.from; k <= left {
@@ -139,7 +147,10 @@ func (t *Taken) shorten(n int) {
 		}
 		l.queue.giveBack(span{s.from + left, s.to})
 		s.to = s.from + left
-		left = 0
+		left, back = 0, true
+	}
+	if !back {
+		return
 	}
 	t.spans = slices.DeleteFunc(t.spans, func(s span) bool { return s.from == s.to })
 	t.pointers = t.pointers[:n]
