@@ -1,0 +1,141 @@
+package wal
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"github.com/sluice-io/sluice/internal/vfs"
+)
+
+// choose reads the checkpoint that the replay starts from; nil is none: everything is replayed. newest is the largest
+// write order ID that a data file's meta names. What was there and could not be used is in bad.
+func choose(f vfs.FS, dir, backupDir string, newest int64) (c *checkpoint, bad []string) {
+	c, err := loadWithFlights(f, dir, ringName, metaName)
+	absent := errors.Is(err, errAbsent)
+	if err != nil && !absent {
+		bad = append(bad, fmt.Sprintf("the checkpoint in %s cannot be used: %v", dir, err))
+	}
+	if c != nil {
+		newest = max(newest, c.woid+1)
+	}
+	if s := unpublished(f, dir, newest); s != nil {
+		return s, bad
+	}
+	if c != nil || backupDir == "" {
+		return c, bad
+	}
+	if _, err := f.Stat(filepath.Join(backupDir, backupComplete)); err != nil {
+		if !absent {
+			bad = append(bad, fmt.Sprintf("the backup in %s is not complete", backupDir))
+		}
+		return nil, bad
+	}
+	for _, ring := range []string{ringSnappy, ringName} {
+		b, err := loadWithFlights(f, backupDir, ring, metaName)
+		if err == nil {
+			b.name = filepath.Join(backupDir, ring)
+			return b, bad
+		}
+		if _, gone := f.Stat(filepath.Join(backupDir, ring)); gone == nil {
+			bad = append(bad, fmt.Sprintf("the backup checkpoint in %s cannot be used: %v", backupDir, err))
+		}
+	}
+	return nil, bad
+}
+
+func loadWithFlights(f vfs.FS, dir, ring, meta string) (*checkpoint, error) {
+	c, err := loadCheckpoint(f, dir, ring, meta)
+	if err != nil || c.ours {
+		return c, err
+	}
+	if c.puts, err = loadFlights(f, filepath.Join(dir, inflightPuts)); err != nil {
+		return nil, err
+	}
+	if c.takes, err = loadFlights(f, filepath.Join(dir, inflightTakes)); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+func loadFlights(f vfs.FS, name string) ([]flight, error) {
+	if _, err := f.Stat(name); err != nil {
+		return nil, nil //nolint:nilerr // a missing file says that nothing is in flight
+	}
+	b, err := readFile(f, name, 1<<31)
+	if err != nil {
+		return nil, err
+	}
+	fs, err := decodeFlights(b)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", filepath.Base(name), err)
+	}
+	return fs, nil
+}
+
+// ringNames and metaNames are the names that a checkpoint of ours may have.
+func ringNames() []string { return []string{ringName, ringSpare, ringMoving} }
+func metaNames() []string { return []string{metaName, metaSpare, metaMoving} }
+
+// unpublished returns the newest checkpoint of ours whose files were complete when the last run ended but did not all
+// have their final names yet. One that is older than what the data files know is the room for the next, or was left
+// behind before Flume ran here, and is none.
+func unpublished(f vfs.FS, dir string, newest int64) *checkpoint {
+	var best *checkpoint
+	for _, meta := range metaNames() {
+		woid := metaOrder(f, filepath.Join(dir, meta))
+		for _, ring := range ringNames() {
+			if ring == ringName && meta == metaName || woid == 0 || woid < newest || best != nil && woid <= best.woid ||
+				ringOrder(f, filepath.Join(dir, ring)) != woid {
+				continue
+			}
+			if c, err := loadCheckpoint(f, dir, ring, meta); err == nil && c.ours {
+				best = c
+			}
+		}
+	}
+	return best
+}
+
+// metaOrder is the write order ID in a checkpoint.meta, 0 when it cannot be read.
+func metaOrder(f vfs.FS, name string) int64 {
+	b, err := readFile(f, name, checkpointLimit*16)
+	if err != nil {
+		return 0
+	}
+	m, err := decodeCheckpointMeta(b)
+	if err != nil {
+		return 0
+	}
+	return m.woid
+}
+
+// ringOrder is the write order ID in a file checkpoint, 0 when it cannot be read.
+func ringOrder(f vfs.FS, name string) int64 {
+	r, err := f.Open(name)
+	if err != nil {
+		return 0
+	}
+	defer r.Close()
+	var b [slotSize]byte
+	if n, _ := r.ReadAt(b[:], slotOrder*slotSize); n < slotSize {
+		return 0
+	}
+	return int64(binary.BigEndian.Uint64(b[:]))
+}
+
+// largestOrder is the largest write order ID that any file of a checkpoint has, finished or not. No checkpoint may get
+// one again: files of two that have the same number would look like one.
+func largestOrder(f vfs.FS, dirs ...string) int64 {
+	most := int64(0)
+	for _, dir := range dirs {
+		for _, name := range ringNames() {
+			most = max(most, ringOrder(f, filepath.Join(dir, name)))
+		}
+		for _, name := range metaNames() {
+			most = max(most, metaOrder(f, filepath.Join(dir, name)))
+		}
+	}
+	return most
+}

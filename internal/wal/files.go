@@ -1,0 +1,230 @@
+package wal
+
+import (
+	"cmp"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/sluice-io/sluice/internal/vfs"
+)
+
+// A dataFile is one log-N.
+type dataFile struct {
+	id      uint32
+	dir     int // index into the data directories
+	path    string
+	version int
+	cipher  *fileCipher // nil: plain
+	size    int64       // when it was opened
+
+	meta dataMeta
+	// stale: the meta on the disk has to be written again.
+	stale bool
+	// written is up to where records are whole, so that they may be read.
+	written atomic.Int64
+}
+
+// scanner returns a reader of the file's records from pos on.
+func (d *dataFile) scanner(r io.ReaderAt, pos int64) scanner {
+	return scanner{r: r, size: d.size, version: d.version, cipher: d.cipher, pos: pos, block: scanBlock}
+}
+
+func (d *dataFile) metaPath() string { return d.path + ".meta" }
+
+// dataFileNumber is the N of log-N; ok is false for a name that is no data file's.
+func dataFileNumber(name string) (n uint32, ok bool) {
+	digits, ok := strings.CutPrefix(name, "log-")
+	if !ok || digits == "" || digits[0] == '0' && digits != "0" {
+		return 0, false
+	}
+	for _, c := range digits {
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+	}
+	v, err := strconv.ParseUint(digits, 10, 31)
+	return uint32(v), err == nil
+}
+
+// listing is what the data directories hold.
+type listing struct {
+	files []*dataFile // with data or a meta, by number
+	last  uint32      // the largest number that is taken
+	empty []bool      // data directories without any data file
+	notes []string
+}
+
+// listFiles reads names and metas of all data files. Nothing is changed.
+func listFiles(f vfs.FS, o *Options) (*listing, error) {
+	l := &listing{empty: make([]bool, len(o.DataDirs))}
+	byID := map[uint32]*dataFile{}
+	for i, dir := range o.DataDirs {
+		es, err := f.List(dir)
+		if err != nil {
+			return nil, fmt.Errorf("listing the data directory %s: %w", dir, err)
+		}
+		names := map[string]vfs.Entry{}
+		for _, e := range es {
+			names[e.Name] = e
+		}
+		l.empty[i] = true
+		for _, e := range es {
+			id, ok := dataFileNumber(e.Name)
+			if !ok || e.Dir {
+				continue
+			}
+			l.empty[i] = false
+			l.last = max(l.last, id)
+			d := &dataFile{id: id, dir: i, path: filepath.Join(dir, e.Name), size: e.Size, version: formatVersion}
+			_, hasMeta := names[e.Name+".meta"]
+			d.written.Store(e.Size)
+			if e.Size == 0 && !hasMeta {
+				continue
+			}
+			if id == 0 {
+				return nil, fmt.Errorf("opening %s: data files are numbered from 1", d.path)
+			}
+			if other := byID[id]; other != nil {
+				return nil, fmt.Errorf("opening %s: %s has the same number; one of them belongs elsewhere", d.path, other.path)
+			}
+			byID[id] = d
+			note, err := d.readMeta(f, o)
+			if err != nil {
+				return nil, err
+			}
+			if note != "" {
+				l.notes = append(l.notes, note)
+			}
+			l.files = append(l.files, d)
+		}
+	}
+	slices.SortFunc(l.files, func(a, b *dataFile) int { return cmp.Compare(a.id, b.id) })
+	return l, nil
+}
+
+const metaLimit = 1 << 16
+
+// readMeta finds out version, marks and cipher. A lost meta of a plain file is no harm: reading from the beginning is
+// always right.
+func (d *dataFile) readMeta(f vfs.FS, o *Options) (note string, err error) {
+	b, err := readFile(f, d.metaPath(), metaLimit)
+	missing := errors.Is(err, fs.ErrNotExist)
+	if err == nil {
+		d.meta, err = decodeMeta(b)
+	}
+	if err != nil && d.size > 0 {
+		if missing {
+			is, herr := d.readV2Header(f)
+			if is || herr != nil {
+				return "", herr
+			}
+		}
+		b, terr := readFile(f, d.metaPath()+".tmp", metaLimit)
+		if terr == nil {
+			d.meta, terr = decodeMeta(b)
+		}
+		if terr != nil {
+			d.meta = dataMeta{file: d.id}
+			if plain, perr := d.readsPlain(f); perr != nil || !plain {
+				return "", fmt.Errorf("opening %s: its meta file cannot be read, and without it neither can the data: %w", d.path, errors.Join(err, perr))
+			}
+		}
+		d.stale = true
+		note = fmt.Sprintf("%s cannot be read (%v); the data file is read without it", d.metaPath(), err)
+	} else if err != nil {
+		d.meta, d.stale = dataMeta{file: d.id}, true
+	}
+	if d.meta.file != d.id {
+		return "", fmt.Errorf("opening %s: its meta says that it is log-%d; give both files their old name again", d.path, d.meta.file)
+	}
+	if d.meta.iv == nil {
+		return note, nil
+	}
+	if !strings.EqualFold(d.meta.cipher, cipherName) {
+		return "", fmt.Errorf("opening %s: it is encrypted with %q; only %s is known", d.path, d.meta.cipher, cipherName)
+	}
+	if o.Keys == nil {
+		return "", fmt.Errorf("opening %s: it is encrypted with the key %q and no key store is configured", d.path, d.meta.keyAlias)
+	}
+	key, err := o.Keys.Key(d.meta.keyAlias)
+	if err != nil {
+		return "", fmt.Errorf("opening %s: looking up the key %q: %w", d.path, d.meta.keyAlias, err)
+	}
+	if d.cipher, err = newFileCipher(key, d.meta.iv); err != nil {
+		return "", fmt.Errorf("opening %s with the key %q: %w", d.path, d.meta.keyAlias, err)
+	}
+	return note, nil
+}
+
+// readV2Header recognizes a file of version 2 and takes the marks from its header.
+func (d *dataFile) readV2Header(f vfs.FS) (is bool, err error) {
+	r, err := f.Open(d.path)
+	if err != nil {
+		return false, err
+	}
+	defer r.Close()
+	var b [v2Header]byte
+	if n, _ := r.ReadAt(b[:], 0); n < v2Header || binary.BigEndian.Uint32(b[:]) != 2 {
+		return false, nil
+	}
+	d.version = 2
+	d.meta = dataMeta{
+		file: binary.BigEndian.Uint32(b[4:]),
+		now:  mark{int64(binary.BigEndian.Uint64(b[8:])), int64(binary.BigEndian.Uint64(b[16:]))},
+	}
+	if d.meta.file != d.id {
+		return true, fmt.Errorf("opening %s: its header says that it is log-%d; give it its old name again", d.path, d.meta.file)
+	}
+	return true, nil
+}
+
+// readsPlain tells whether the file begins with a sound record that is not encrypted, or has no record.
+func (d *dataFile) readsPlain(f vfs.FS) (bool, error) {
+	r, err := f.Open(d.path)
+	if err != nil {
+		return false, err
+	}
+	defer r.Close()
+	s := scanner{r: r, size: d.size, version: formatVersion, block: peekBytes}
+	_, err = s.next()
+	var bad *badRecord
+	switch {
+	case err == nil:
+		return true, nil
+	case errors.As(err, &bad):
+		return bad.torn, nil
+	default:
+		b, verr := s.view(s.pos, 1)
+		return verr == nil && (len(b) == 0 || b[0] == opEnd), nil
+	}
+}
+
+// A keyring asks for every key once: deriving one from its password takes a tenth of a second.
+type keyring struct {
+	from Keys
+	mu   sync.Mutex
+	keys map[string][]byte
+}
+
+// Key implements [Keys].
+func (k *keyring) Key(alias string) ([]byte, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if key, ok := k.keys[alias]; ok {
+		return key, nil
+	}
+	key, err := k.from.Key(alias)
+	if err == nil {
+		k.keys[alias] = key
+	}
+	return key, err
+}

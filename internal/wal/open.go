@@ -1,0 +1,413 @@
+package wal
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/sluice-io/sluice/internal/vfs"
+)
+
+// A Recovery says what was found when a log was opened.
+type Recovery struct {
+	Events     int    // in the log now
+	Checkpoint string // the file that the replay started from; "" when there was none
+	Files      int    // data files
+	Bytes      int64  // read of them
+	Records    int64  // in those
+	Elapsed    time.Duration
+	Notes      []string // what was odd and is no loss
+
+	Torn        []Damage       // writes that the end of the last run cut off; nobody was told that they were good
+	Damaged     []Damage       // records that could not be read and were set aside
+	Doubtful    int            // events that were put, and a damaged record may have committed: they are in the log
+	Missing     map[string]int // events whose data file is not there
+	Strange     int            // pointers to no place of a data file
+	Uncommitted int            // transactions of puts that were never committed: they are not in the log
+}
+
+// A RefusedError is why a log is not opened as it is. What says it for a person.
+type RefusedError struct {
+	What    string
+	Damaged []Damage
+}
+
+func (e *RefusedError) Error() string { return e.What }
+
+// A found is everything that reading a log has yielded, before anything is changed.
+type found struct {
+	list *listing
+	ck   *checkpoint
+	got  *replayed
+	rec  *Recovery
+}
+
+// Open opens a log, of Flume or of this package, and makes one where there is none. Before the whole of it has been
+// read nothing is changed but that missing directories are made and the directories are locked.
+func Open(f vfs.FS, o Options) (*Log, *Recovery, error) {
+	begun := time.Now()
+	if err := o.check(); err != nil {
+		return nil, nil, err
+	}
+	if o.Keys != nil {
+		o.Keys = &keyring{from: o.Keys, keys: map[string][]byte{}}
+	}
+	l := &Log{
+		fsys: f, o: o, queue: newQueue(), reads: newHandles(f),
+		files: map[uint32]*dataFile{}, damaged: map[Pointer]bool{},
+	}
+	l.cache.limit = o.Cache
+	l.reader = &reader{handles: l.reads}
+	l.fill = bytes.Repeat([]byte{opEnd}, o.fillBytes())
+	rec, err := l.open()
+	if err != nil {
+		return nil, nil, errors.Join(err, l.abandon())
+	}
+	rec.Elapsed = time.Since(begun)
+	return l, rec, nil
+}
+
+func (o *Options) check() error {
+	switch {
+	case o.CheckpointDir == "" || len(o.DataDirs) == 0:
+		return errors.New("a log needs a checkpoint directory and at least one data directory")
+	case o.Capacity <= 0 || int64(o.Capacity) > 1<<31-1-slotQueue:
+		return fmt.Errorf("a log cannot have a capacity of %d", o.Capacity)
+	case o.MaxFileSize <= 0 || o.MaxFileSize > LargestFile:
+		return fmt.Errorf("a data file cannot have %d bytes", o.MaxFileSize)
+	case o.ActiveKey != "" && o.Keys == nil:
+		return fmt.Errorf("the key %q is to encrypt and there are no keys", o.ActiveKey)
+	}
+	return nil
+}
+
+func (o *Options) fillBytes() int {
+	if o.fill != 0 {
+		return max(0, o.fill)
+	}
+	return fillSize
+}
+
+func (o *Options) dirs() []string {
+	dirs := []string{o.CheckpointDir}
+	if o.BackupDir != "" {
+		dirs = append(dirs, o.BackupDir)
+	}
+	return append(dirs, o.DataDirs...)
+}
+
+func (l *Log) open() (*Recovery, error) {
+	var fresh []string
+	for _, dir := range l.o.dirs() {
+		if _, err := l.fsys.Stat(dir); err != nil {
+			fresh = append(fresh, dir)
+		}
+		if err := l.fsys.MkdirAll(dir); err != nil {
+			return nil, fmt.Errorf("making the directory %s: %w", dir, err)
+		}
+	}
+	if err := l.takeLocks(); err != nil {
+		return nil, err
+	}
+	x, err := look(l.fsys, &l.o)
+	if err != nil {
+		return nil, err
+	}
+	if err := x.refuse(&l.o, fresh); err != nil {
+		return nil, err
+	}
+	for _, d := range x.list.files {
+		l.files[d.id] = d
+	}
+	for i, block := range x.got.queue {
+		for _, p := range block {
+			l.queue.append(p)
+		}
+		x.got.queue[i] = nil
+	}
+	newest := x.list.last
+	for id := range l.queue.counts {
+		newest = max(newest, id)
+	}
+	for _, m := range x.got.missing {
+		newest = max(newest, m.file)
+	}
+	l.number.Store(newest)
+	l.seed(max(x.got.maxTx, x.got.maxOrder))
+	if err := l.openLanes(x); err != nil {
+		return nil, err
+	}
+	// In this order: what a damaged record may have committed is committed before the record is gone.
+	if err := l.commitDoubtful(x); err != nil {
+		return nil, err
+	}
+	if err := l.repair(x); err != nil {
+		return nil, err
+	}
+	if err := l.begin(x); err != nil {
+		return nil, err
+	}
+	return x.rec, nil
+}
+
+// look reads a log without changing anything.
+func look(f vfs.FS, o *Options) (*found, error) {
+	list, err := listFiles(f, o)
+	if err != nil {
+		return nil, err
+	}
+	newest := int64(0)
+	for _, d := range list.files {
+		newest = max(newest, d.meta.now.woid)
+	}
+	largest := max(newest, largestOrder(f, o.CheckpointDir, o.BackupDir))
+	ck, bad := choose(f, o.CheckpointDir, o.BackupDir, newest)
+	got, err := replay(f, o, list.files, ck)
+	if err != nil {
+		return nil, err
+	}
+	got.maxOrder = max(got.maxOrder, largest)
+	x := &found{list: list, ck: ck, got: got}
+	x.rec = &Recovery{
+		Events: got.size, Files: len(list.files), Notes: append(list.notes, bad...),
+		Strange: got.strange, Uncommitted: got.rest, Missing: map[string]int{},
+	}
+	if ck != nil {
+		x.rec.Checkpoint = ck.name
+		if ck.slots != o.Capacity {
+			x.rec.Notes = append(x.rec.Notes, fmt.Sprintf("the capacity was %d and is %d now", ck.slots, o.Capacity))
+		}
+	}
+	if got.size > o.Capacity {
+		x.rec.Notes = append(x.rec.Notes, fmt.Sprintf("the log holds %d events and its capacity is %d: until so many are taken nothing can be put, and Flume cannot open it",
+			got.size, o.Capacity))
+	}
+	for _, s := range got.scans {
+		x.rec.Bytes += max(0, s.end-s.start)
+		x.rec.Records += s.records
+		if s.torn != nil {
+			x.rec.Torn = append(x.rec.Torn, s.damageOf(s.torn))
+		}
+		for _, b := range s.damage {
+			x.rec.Damaged = append(x.rec.Damaged, s.damageOf(b))
+		}
+	}
+	for _, t := range got.doubtful {
+		x.rec.Doubtful += len(t.pointers)
+	}
+	for _, m := range got.missing {
+		x.rec.Missing[fmt.Sprintf("log-%d", m.file)] = m.count
+	}
+	return x, nil
+}
+
+func (f *fileScan) damageOf(b *badRecord) Damage {
+	return Damage{Path: f.file.path, Offset: b.at, Length: b.next - b.at, Reason: b.why}
+}
+
+// refuse says why the log had better not be opened as it is.
+func (x *found) refuse(o *Options, fresh []string) error {
+	if o.Strict && len(x.rec.Damaged) > 0 {
+		d := x.rec.Damaged[0]
+		return &RefusedError{
+			What: fmt.Sprintf("%s is damaged at %d (%s), and %d places in all are; damage is not to be passed over",
+				d.Path, d.Offset, d.Reason, len(x.rec.Damaged)),
+			Damaged: x.rec.Damaged,
+		}
+	}
+	if len(x.got.missing) == 0 {
+		return nil
+	}
+	// A whole directory that is not there is not lost: it is not mounted, or not named.
+	var names []string
+	for _, m := range x.got.missing {
+		names = append(names, fmt.Sprintf("log-%d (%d events)", m.file, m.count))
+	}
+	for i, dir := range o.DataDirs {
+		if x.list.empty[i] {
+			return &RefusedError{What: fmt.Sprintf("the checkpoint names data files that are nowhere, %s, and the data directory %s is empty: is it mounted, is it the right one?",
+				strings.Join(names, ", "), dir)}
+		}
+	}
+	if o.Strict {
+		return &RefusedError{What: "data files are missing: " + strings.Join(names, ", ")}
+	}
+	return nil
+}
+
+// takeLocks locks all directories, in Flume's order, and looks for a Flume that uses them: its own lock is lost as
+// soon as it has it, so that it cannot be relied on.
+func (l *Log) takeLocks() error {
+	for _, dir := range l.o.dirs() {
+		if slices.ContainsFunc(l.locks, func(x lockedDir) bool { return x.dir == filepath.Clean(dir) }) {
+			return fmt.Errorf("the directory %s is named twice", dir)
+		}
+		lock, err := l.fsys.Lock(filepath.Join(dir, lockName))
+		if err != nil {
+			return err
+		}
+		l.locks = append(l.locks, lockedDir{filepath.Clean(dir), lock})
+		users := l.fsys.Users(dir, func(base string) bool {
+			_, data := dataFileNumber(base)
+			return data || base == lockName || base == ringName
+		})
+		if len(users) > 0 {
+			return &vfs.LockedError{Path: dir, Holder: users[0]}
+		}
+	}
+	return nil
+}
+
+// keepLocks takes a lock again whose file somebody has removed: a Flume that failed to start here does so when it ends.
+func (l *Log) keepLocks() error {
+	for i := range l.locks {
+		x := &l.locks[i]
+		if x.lock.Held() {
+			continue
+		}
+		lock, err := l.fsys.Lock(filepath.Join(x.dir, lockName))
+		if err != nil {
+			return err
+		}
+		if err := x.lock.Release(); err != nil {
+			return errors.Join(err, lock.Release())
+		}
+		x.lock = lock
+	}
+	return nil
+}
+
+// openLanes opens a new data file in every directory.
+func (l *Log) openLanes(x *found) error {
+	for i, dir := range l.o.DataDirs {
+		ln := &lane{log: l, index: i, dir: dir}
+		d, w, err := l.createFile(i)
+		if err != nil {
+			return err
+		}
+		ln.install(d, w)
+		l.lanes = append(l.lanes, ln)
+	}
+	for _, s := range x.got.scans {
+		d := s.file
+		if d.version == 2 {
+			continue // its header may stay as it is
+		}
+		if s.end > s.start || d.stale {
+			ln := l.lanes[d.dir]
+			ln.rolled = append(ln.rolled, rollEnd{d, s.end})
+		}
+	}
+	return nil
+}
+
+// commitDoubtful commits the transactions that a damaged record may have committed, for a later replay.
+func (l *Log) commitDoubtful(x *found) error {
+	for _, t := range x.got.doubtful {
+		e := &entry{}
+		e.begin(0)
+		e.tx = t.id
+		e.commit(kindPut)
+		if err := l.lanes[t.file.dir].commit(context.Background(), e); err != nil {
+			return fmt.Errorf("committing what a damaged record may have committed: %w", err)
+		}
+	}
+	return nil
+}
+
+// begin writes the first checkpoint, over whatever was there.
+func (l *Log) begin(x *found) error {
+	c := &l.checkpoints
+	for _, name := range []string{inflightPuts, inflightTakes} {
+		b, err := readFile(l.fsys, filepath.Join(l.o.CheckpointDir, name), 1<<31)
+		c.foreign = c.foreign || err != nil || !bytes.Equal(b, encodeFlights(nil))
+	}
+	if x.ck != nil && x.ck.version == 2 {
+		c.foreign = true
+		c.upgrade = fmt.Sprintf("%s%d", upgradePrefix, l.tx.Load())
+	}
+	if err := l.checkpoint(true); err != nil {
+		var b *BackupError
+		if !errors.As(err, &b) {
+			return err
+		}
+		x.rec.Notes = append(x.rec.Notes, err.Error())
+	}
+	return nil
+}
+
+// abandon gives everything back after an open that failed.
+func (l *Log) abandon() error {
+	for _, ln := range l.lanes {
+		if ln.w != nil {
+			ln.w.Close()
+		}
+	}
+	l.reads.close()
+	return l.unlock()
+}
+
+func (l *Log) unlock() error {
+	var errs []error
+	for _, x := range slices.Backward(l.locks) {
+		errs = append(errs, x.lock.Release())
+	}
+	l.locks = nil
+	return errors.Join(errs...)
+}
+
+// Close ends the log; with checkpoint it writes one, so that the next Open has nothing to replay. Nobody may be at
+// work in it. What was taken and not committed will be there again.
+func (l *Log) Close(checkpoint bool) error {
+	if l.closed.Swap(true) {
+		return ErrClosed
+	}
+	err := l.Sync(context.Background())
+	if checkpoint && err == nil {
+		l.mu.Lock()
+		changed := l.changed
+		l.mu.Unlock()
+		if changed {
+			err = l.checkpoint(true)
+		}
+	}
+	errs := []error{err}
+	for _, ln := range l.lanes {
+		ln.mu.Lock()
+		end := ln.size
+		if ln.retire {
+			end = ln.safe
+		}
+		errs = append(errs, ln.w.Truncate(end), ln.w.Sync(), ln.w.Close()) // gives back what was reserved
+		ln.mu.Unlock()
+	}
+	// Room for the next checkpoint, which nobody but us knows.
+	errs = append(errs, remove(l.fsys, filepath.Join(l.o.CheckpointDir, ringSpare)), remove(l.fsys, filepath.Join(l.o.CheckpointDir, metaSpare)))
+	l.reads.close()
+	return errors.Join(append(errs, l.unlock())...)
+}
+
+// mostDamage is how many bytes of a damaged record are kept.
+const mostDamage = 16 << 20
+
+// recordBytes returns what stands at off: as many bytes as the record says it has, where that can be.
+func recordBytes(r interface {
+	ReadAt([]byte, int64) (int, error)
+}, off, size int64) (int64, []byte) {
+	n := size - off
+	var head [framing]byte
+	if m, _ := r.ReadAt(head[:], off); m == framing {
+		if k := int64(int32(binary.BigEndian.Uint32(head[1:]))); k >= 0 && off+framing+k <= size {
+			n = framing + k
+		}
+	}
+	b := make([]byte, min(n, mostDamage))
+	m, _ := r.ReadAt(b, off)
+	return n, b[:m]
+}

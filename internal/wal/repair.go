@@ -1,0 +1,71 @@
+package wal
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/sluice-io/sluice/internal/vfs"
+)
+
+// repair makes the data files sound again, so that this package and Flume can read on over what is broken: a write
+// that was cut off becomes the end of its file, and a damaged record becomes void, after what stands there has been
+// set aside.
+func (l *Log) repair(x *found) error {
+	for _, s := range x.got.scans {
+		if s.torn == nil && len(s.damage) == 0 {
+			continue
+		}
+		w, err := l.fsys.OpenWrite(s.file.path)
+		if err != nil {
+			return fmt.Errorf("repairing a data file: %w", err)
+		}
+		err = l.repairFile(w, s)
+		if err == nil {
+			err = w.Sync()
+		}
+		if err = errors.Join(err, w.Close()); err != nil {
+			return fmt.Errorf("repairing %s: %w", s.file.path, err)
+		}
+	}
+	return nil
+}
+
+func (l *Log) repairFile(w vfs.File, s *fileScan) error {
+	for _, b := range s.damage {
+		d := s.damageOf(b)
+		d.Bytes = make([]byte, min(d.Length, mostDamage))
+		n, err := w.ReadAt(d.Bytes, d.Offset)
+		if err != nil && !errors.Is(err, io.EOF) {
+			return err
+		}
+		d.Bytes = d.Bytes[:n]
+		if l.o.SetAside != nil {
+			if err := l.o.SetAside(d); err != nil {
+				return fmt.Errorf("setting aside what stands at %d: %w", d.Offset, err)
+			}
+		}
+		if err := void(w, b); err != nil {
+			return err
+		}
+	}
+	if s.torn != nil {
+		if _, err := w.WriteAt([]byte{opEnd}, s.torn.at); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// void turns the bytes of a damaged place into one void record. Fewer bytes than a record's framing become zeros,
+// which nobody takes for a record either.
+func void(w io.WriterAt, b *badRecord) error {
+	n := b.next - b.at
+	head := make([]byte, min(n, framing))
+	if n >= framing {
+		binary.BigEndian.PutUint32(head[1:], uint32(n-framing))
+	}
+	_, err := w.WriteAt(head, b.at)
+	return err
+}
