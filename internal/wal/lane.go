@@ -419,8 +419,9 @@ func (l *lane) append(b []byte, pos int64) error {
 		if end+int64(l.log.fillSize()) > l.room {
 			// A hint: whether there is room, the write will tell.
 			l.room = end
-			if l.w.Allocate(end+ahead) == nil {
-				l.room = end + ahead
+			far := min(end+ahead, max(end, l.log.o.MaxFileSize)+int64(l.log.fillSize()))
+			if l.w.Allocate(far) == nil {
+				l.room = far
 			}
 		}
 	}
