@@ -302,9 +302,21 @@ func (l *Log) openLanes(x *found) error {
 		if s.end > s.start || d.stale {
 			ln := l.lanes[d.dir]
 			ln.rolled = append(ln.rolled, rollEnd{d, s.end})
+			if err := l.giveBackRoom(d); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
+}
+
+// giveBackRoom frees what was reserved on the disk for a file that the last run did not close.
+func (l *Log) giveBackRoom(d *dataFile) error {
+	w, err := l.fsys.OpenWrite(d.path)
+	if err != nil {
+		return fmt.Errorf("opening a data file of the last run: %w", err)
+	}
+	return errors.Join(w.Truncate(d.size), w.Close())
 }
 
 // commitDoubtful commits the transactions that a damaged record may have committed, for a later replay.
