@@ -96,6 +96,9 @@ func forbidden(u *unit) []string {
 			if imported == "testing" && (u.dir == "flumetest" || strings.HasPrefix(u.dir, "test/")) {
 				return
 			}
+			if imported == "unsafe" && u.dir == "internal/wal" {
+				return // one line, text.go: header strings are views of the record that they were read with
+			}
 			found = append(found, fmt.Sprintf("%s: %s may not import %s", u.where(spec), u.dir, imported))
 		}
 	})

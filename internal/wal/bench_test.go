@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -43,8 +44,8 @@ func openBench(b testing.TB, dir string, capacity int) *Log {
 func benchDir(b testing.TB) string {
 	b.Helper()
 	if dir := os.Getenv("WAL_BENCH_DIR"); dir != "" {
-		dir, err := os.MkdirTemp(dir, "wal")
-		if err != nil {
+		dir = filepath.Join(dir, strings.ReplaceAll(b.Name(), "/", "-"))
+		if err := os.Mkdir(dir, 0o755); err != nil {
 			b.Fatal(err)
 		}
 		b.Cleanup(func() { os.RemoveAll(dir) })

@@ -348,6 +348,9 @@ func TestWaiting(t *testing.T) {
 
 // What a put and a take cost in allocations: a handful for a batch of any size.
 func TestAllocations(t *testing.T) {
+	if racing {
+		t.Skip("the race detector allocates too")
+	}
 	o := smallOptions()
 	o.Capacity, o.MaxFileSize, o.fill = 1_000_000, LargestFile, fillSize
 	l, _, err := Open(memory(t), o)

@@ -134,6 +134,7 @@ func (l *Log) cut() *cut {
 			for _, s := range e.spans {
 				k.queue.drop(s)
 			}
+		case kindRollback, kindCommit: // they move no pointer
 		}
 	}
 	for _, ln := range l.lanes {

@@ -78,17 +78,12 @@ func TestBrokenDisk(t *testing.T) {
 			if got := bodies(t, l); got != "a b c d" {
 				t.Errorf("%q", got)
 			}
-			for range 2 {
-				l, rec, err := Open(killed, smallOptions())
-				if err != nil || len(rec.Damaged)+len(rec.Torn) > 0 {
-					t.Fatalf("%+v, %v", rec, err)
-				}
-				if got := bodies(t, l); got != "a b c d" {
-					t.Errorf("%q", got)
-				}
-				killed = m.Clone()
-				wipe(t, killed, "/c")
-				break
+			l, rec, err := Open(killed, smallOptions())
+			if err != nil || len(rec.Damaged)+len(rec.Torn) > 0 {
+				t.Fatalf("%+v, %v", rec, err)
+			}
+			if got := bodies(t, l); got != "a b c d" {
+				t.Errorf("%q", got)
 			}
 		})
 	}
