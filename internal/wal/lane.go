@@ -18,7 +18,7 @@ const (
 	// A group is what one write brings to the file.
 	largestGroup = 4 << 20
 	// earlyWrite: so many bytes are written while the disk still syncs what came before; fewer wait for company.
-	earlyWrite = 256 << 10
+	earlyWrite = 64 << 10
 	// A write of so much goes to the bare end of the file. A smaller one is put over fill, whose length is on the disk
 	// already, so that its sync need not change the file's length too.
 	bareWrite = 256 << 10
