@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 
 	"github.com/sluice-io/sluice/internal/vfs"
@@ -60,18 +61,18 @@ func loadWithFlights(f vfs.FS, dir, ring, meta string) (*checkpoint, error) {
 }
 
 func loadFlights(f vfs.FS, name string) ([]flight, error) {
-	if _, err := f.Stat(name); err != nil {
-		return nil, nil //nolint:nilerr // a missing file says that nothing is in flight
-	}
 	b, err := readFile(f, name, 1<<31)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
 	if err != nil {
 		return nil, err
 	}
-	fs, err := decodeFlights(b)
+	out, err := decodeFlights(b)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", filepath.Base(name), err)
 	}
-	return fs, nil
+	return out, nil
 }
 
 // ringNames and metaNames are the names that a checkpoint of ours may have.

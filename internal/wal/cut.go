@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"slices"
 	"sync"
 )
@@ -43,7 +44,10 @@ type cut struct {
 
 // oldest is the first data file that the cut needs.
 func (c *cut) oldest() uint32 {
-	least := slices.Min(c.active)
+	least := uint32(math.MaxUint32)
+	for _, id := range c.active {
+		least = min(least, id)
+	}
 	for id := range c.queue.counts {
 		least = min(least, id)
 	}
@@ -116,13 +120,16 @@ func (l *Log) cut() *cut {
 		late = append(late, ln.current...)
 		k.ends = append(k.ends, ln.rolled...)
 		ln.rolled = nil
+		k.failed += ln.failed
+		if ln.file == nil { // the disk was full when the log was opened
+			continue
+		}
 		end := ln.pos
 		if ln.retire {
 			end = ln.safe
 		}
 		k.ends = append(k.ends, rollEnd{ln.file, end})
 		k.active = append(k.active, ln.file.id)
-		k.failed += ln.failed
 	}
 	// What is on its way into the files is in the cut, for a replay will not look at it again.
 	slices.SortFunc(late, func(a, b *entry) int { return cmp.Compare(a.woid, b.woid) })

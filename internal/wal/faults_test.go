@@ -201,6 +201,41 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
+// A log opens on a full disk: what is in it can be taken, and puts go on as soon as there is room.
+func TestOpenOnAFullDisk(t *testing.T) {
+	m, _ := puts(t, smallOptions(), []string{"a", "b"}, []string{"c", "d"})
+	m.Limit(1)
+	l, rec, err := Open(m, smallOptions())
+	if err != nil || len(rec.Notes) == 0 {
+		t.Fatalf("%+v, %v", rec, err)
+	}
+	x, err := l.Take(1, 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := x.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := tryPut(t, l, "e"); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("%v", err)
+	}
+	if err := l.Checkpoint(); err != nil && !errors.Is(err, syscall.ENOSPC) {
+		t.Error(err)
+	}
+	m.Limit(0)
+	putTexts(t, l, "e")
+	if err := l.Close(true); err != nil {
+		t.Fatal(err)
+	}
+	l, rec, err = Open(m, smallOptions())
+	if err != nil || len(rec.Notes) > 0 {
+		t.Fatalf("%+v, %v", rec, err)
+	}
+	if got := bodies(t, l); got != "b c d e" {
+		t.Errorf("%q", got)
+	}
+}
+
 // A checkpoint that cannot be written leaves the one before in force.
 func TestCheckpointFails(t *testing.T) {
 	for _, kind := range []vfs.OpKind{vfs.OpCreate, vfs.OpWrite, vfs.OpTruncate, vfs.OpSync, vfs.OpRename, vfs.OpSyncDir} {

@@ -329,6 +329,63 @@ func TestTurn(t *testing.T) {
 	}
 }
 
+// What Flume has written, and broken, is sound for it after we had it.
+func TestFlumeOpensWhatWeRepaired(t *testing.T) {
+	for _, c := range goldenCases(t) {
+		t.Run(c.Name, func(t *testing.T) {
+			dir := t.TempDir()
+			if out, err := exec.Command("tar", "-xzf", filepath.Join("testdata/golden", c.Name+".tar.gz"), "-C", dir).CombinedOutput(); err != nil {
+				t.Fatalf("%v: %s", err, out)
+			}
+			for k, v := range c.Open {
+				switch {
+				case k == "dataDirs":
+					var dirs []string
+					for d := range strings.SplitSeq(v, ",") {
+						dirs = append(dirs, filepath.Join(dir, strings.TrimSpace(d)))
+					}
+					c.Open[k] = strings.Join(dirs, ",")
+				case strings.HasSuffix(k, "Dir"), strings.HasSuffix(k, "File"):
+					c.Open[k] = filepath.Join(dir, v)
+				}
+			}
+			o := c.options(t, vfs.OS{})
+			l, _, err := Open(vfs.OS{}, o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := l.Close(true); err != nil {
+				t.Fatal(err)
+			}
+			args := []string{"flume", "file-channel", "drain", dir}
+			for k, v := range c.Open {
+				args = append(args, k+"="+v)
+			}
+			out, err := exec.Command(peers(t), args...).Output()
+			if err != nil || !bytes.Contains(out, fmt.Appendf(nil, "# taken=%d\n", c.Events)) {
+				t.Fatalf("%v, want %d events\n%.2000s", err, c.Events, out)
+			}
+			if bytes.Contains(out, []byte("full_replay_after_bad_checkpoint=true")) || bytes.Contains(out, []byte("backup_restored=true")) {
+				t.Errorf("Flume did not like the checkpoint:\n%.2000s", out)
+			}
+			var want []int
+			for _, s := range c.want(t) {
+				want = append(want, numbers(t, []byte(s))...)
+			}
+			if got := numbers(t, out); c.HeadAny == 0 && !slices.Equal(got, want) {
+				t.Errorf("got %v, want %v", got, want)
+			}
+			l, rec, err := Open(vfs.OS{}, o)
+			if err != nil || rec.Events != 0 {
+				t.Fatalf("after Flume: %+v, %v", rec, err)
+			}
+			if err := l.Close(true); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 // Flume must not open what we have open, and we must see a Flume that has.
 func TestLocksAgainstFlume(t *testing.T) {
 	dir := t.TempDir()

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/sluice-io/sluice/internal/vfs"
@@ -288,10 +289,14 @@ func (l *Log) openLanes(x *found) error {
 	for i, dir := range l.o.DataDirs {
 		ln := &lane{log: l, index: i, dir: dir}
 		d, w, err := l.createFile(i)
-		if err != nil {
+		switch {
+		case err == nil:
+			ln.install(d, w)
+		case errors.Is(err, syscall.ENOSPC): // what is there can be taken all the same
+			x.rec.Notes = append(x.rec.Notes, err.Error())
+		default:
 			return err
 		}
-		ln.install(d, w)
 		l.lanes = append(l.lanes, ln)
 	}
 	for _, s := range x.got.scans {
@@ -346,7 +351,7 @@ func (l *Log) begin(x *found) error {
 	}
 	if err := l.checkpoint(true); err != nil {
 		var b *BackupError
-		if !errors.As(err, &b) {
+		if !errors.As(err, &b) && !errors.Is(err, syscall.ENOSPC) {
 			return err
 		}
 		x.rec.Notes = append(x.rec.Notes, err.Error())
@@ -392,11 +397,13 @@ func (l *Log) Close(checkpoint bool) error {
 	errs := []error{err}
 	for _, ln := range l.lanes {
 		ln.mu.Lock()
-		end := ln.size
-		if ln.retire {
-			end = ln.safe
+		if ln.w != nil {
+			end := ln.size
+			if ln.retire {
+				end = ln.safe
+			}
+			errs = append(errs, ln.w.Truncate(end), ln.w.Sync(), ln.w.Close()) // gives back what was reserved
 		}
-		errs = append(errs, ln.w.Truncate(end), ln.w.Sync(), ln.w.Close()) // gives back what was reserved
 		ln.mu.Unlock()
 	}
 	// Room for the next checkpoint, which nobody but us knows.
