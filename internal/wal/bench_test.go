@@ -196,3 +196,65 @@ func drop(b testing.TB, l *Log) {
 		}
 	}
 }
+
+// BenchmarkTake is what taking costs, 100 or 1000 events of 500 bytes at a time, commit included: from memory, and
+// read from files that the system has in its cache.
+func BenchmarkTake(b *testing.B) {
+	for _, cached := range []bool{true, false} {
+		for _, takers := range []int{1, 4} {
+			for _, some := range []int{100, 1000} {
+				b.Run(fmt.Sprintf("cached=%v/takers=%d/events=%d", cached, takers, some), func(b *testing.B) {
+					dir := benchDir(b)
+					o := Options{
+						CheckpointDir: filepath.Join(dir, "checkpoint"), DataDirs: []string{filepath.Join(dir, "data")},
+						Capacity: 1_000_000, MaxFileSize: LargestFile,
+					}
+					if cached {
+						o.Cache = 1 << 30
+					}
+					l, _, err := Open(vfs.OS{}, o)
+					if err != nil {
+						b.Fatal(err)
+					}
+					const events = 200_000
+					batch := benchBatch(1000, 500)
+					b.SetBytes(500 * events)
+					for range b.N {
+						b.StopTimer()
+						for range events / len(batch) {
+							if err := l.Reserve(b.Context(), len(batch)); err != nil {
+								b.Fatal(err)
+							}
+							if err := l.Put(b.Context(), batch); err != nil {
+								b.Fatal(err)
+							}
+						}
+						b.StartTimer()
+						var all sync.WaitGroup
+						for range takers {
+							all.Go(func() {
+								for {
+									x, err := l.Take(some, 1<<20)
+									if err != nil {
+										b.Error(err)
+									}
+									if x == nil {
+										return
+									}
+									if err := x.Commit(b.Context()); err != nil {
+										b.Error(err)
+									}
+								}
+							})
+						}
+						all.Wait()
+					}
+					b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/events, "ns/event")
+					if err := l.Close(false); err != nil {
+						b.Error(err)
+					}
+				})
+			}
+		}
+	}
+}

@@ -509,6 +509,8 @@ func (l *lane) sync() {
 const (
 	// longestGather is how long a sync is held back at most for company that is expected.
 	longestGather = 300 * time.Microsecond
+	// mostYields bounds the same where the clock stands still, as in tests.
+	mostYields = 1 << 14
 	// mostShy is how many syncs at most do without waiting after nobody had come.
 	mostShy = 64
 )
@@ -530,7 +532,7 @@ func (l *lane) gather() bool {
 	want := came.Load() + int64(l.company-have)
 	end := time.Now().Add(min(l.usual/4, longestGather))
 	l.mu.Unlock()
-	for came.Load() < want && time.Now().Before(end) {
+	for n := 0; n < mostYields && came.Load() < want && time.Now().Before(end); n++ {
 		runtime.Gosched()
 	}
 	l.mu.Lock()

@@ -48,6 +48,7 @@ func (r *reader) fetch(ps []Pointer, ds []*dataFile, limit int, arena []byte) ([
 	defer r.mu.Unlock()
 	var h *handle
 	var opened *dataFile
+	run := 0
 	defer func() {
 		if h != nil {
 			r.handles.release(h)
@@ -69,13 +70,11 @@ func (r *reader) fetch(ps []Pointer, ds []*dataFile, limit int, arena []byte) ([
 			}
 			opened = d
 		}
-		want := framing
-		for j := i + 1; j < len(ps) && ds[j] == d && ps[j].Offset() > ps[j-1].Offset() && ps[j].Offset()-ps[j-1].Offset() < gap; j++ {
-			want = int(ps[j].Offset()-p.Offset()) + framing
-			if want > mostRead {
-				break
+		if i >= run { // how far pointers follow each other closely
+			for run = i + 1; run < len(ps) && ds[run] == d && ps[run] > ps[run-1] && ps[run]-ps[run-1] < gap; run++ {
 			}
 		}
+		want := int(min(ps[run-1].Offset()-p.Offset()+framing, mostRead))
 		f := fetched{file: d, from: len(arena)}
 		var err error
 		arena, err = r.copy(h, d, p.Offset(), want, arena)
