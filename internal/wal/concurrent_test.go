@@ -364,8 +364,8 @@ func TestAllocations(t *testing.T) {
 		}
 	}
 	put()
-	// Two of these are the file system's; the race detector brings a few more.
-	if n := testing.AllocsPerRun(50, put); n > 12 {
+	// Two of these are the file system's.
+	if n := testing.AllocsPerRun(50, put); n > 6 {
 		t.Errorf("a put of 100 events costs %.1f allocations", n)
 	}
 	if n := testing.AllocsPerRun(50, func() {
@@ -376,7 +376,7 @@ func TestAllocations(t *testing.T) {
 		if err := x.Commit(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-	}); n > 24 {
+	}); n > 16 {
 		t.Errorf("a take of 100 events costs %.1f allocations", n)
 	}
 }

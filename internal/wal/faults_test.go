@@ -78,12 +78,18 @@ func TestBrokenDisk(t *testing.T) {
 			if got := bodies(t, l); got != "a b c d" {
 				t.Errorf("%q", got)
 			}
-			l, rec, err := Open(killed, smallOptions())
-			if err != nil || len(rec.Damaged)+len(rec.Torn) > 0 {
-				t.Fatalf("%+v, %v", rec, err)
-			}
-			if got := bodies(t, l); got != "a b c d" {
-				t.Errorf("%q", got)
+			for _, lost := range []bool{false, true} { // the checkpoint
+				m := killed.Clone()
+				if lost {
+					wipe(t, m, "/c")
+				}
+				l, rec, err := Open(m, smallOptions())
+				if err != nil || len(rec.Damaged)+len(rec.Torn) > 0 {
+					t.Fatalf("%+v, %v", rec, err)
+				}
+				if got := bodies(t, l); got != "a b c d" {
+					t.Errorf("%q", got)
+				}
 			}
 		})
 	}
