@@ -45,7 +45,7 @@ func (c *cache) find(pos int64) int {
 	return i
 }
 
-// take appends the events of the positions in spans until they are more than limit bytes or one is not there. When
+// take appends the events of the positions in spans, no more than limit bytes but one at least, until one is not there. When
 // the first is not there, it returns how many more are not, at most.
 func (c *cache) take(spans []span, limit int, out flume.Batch) (got flume.Batch, missing int) {
 	bytes := 0
@@ -71,11 +71,10 @@ func (c *cache) take(spans []span, limit int, out flume.Batch) (got flume.Batch,
 			}
 			b := &c.batches[i]
 			e := b.events[pos-b.at]
-			if len(out) > 0 && bytes >= limit {
+			if bytes += e.Size(); len(out) > 0 && bytes > limit {
 				return out, 0
 			}
 			out = append(out, e)
-			bytes += e.Size()
 			if pos++; pos == b.at+int64(len(b.events)) {
 				i++
 			}

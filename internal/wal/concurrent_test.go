@@ -52,7 +52,7 @@ func TestManyAtOnce(t *testing.T) {
 			for k := range takers {
 				taking.Go(func() {
 					for n := 0; ; n++ {
-						if l.Wait(stop) != nil {
+						if l.Wait(stop, 1) != nil {
 							return
 						}
 						x, err := l.Take(30, 1<<20)
@@ -309,7 +309,7 @@ func TestWaiting(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var all sync.WaitGroup
 	all.Go(func() {
-		if err := l.Wait(t.Context()); err != nil {
+		if err := l.Wait(t.Context(), 1); err != nil {
 			t.Error(err)
 		}
 	})
@@ -328,7 +328,7 @@ func TestWaiting(t *testing.T) {
 	}
 	all.Wait()
 	cancel()
-	if err := l.Wait(ctx); !errors.Is(err, context.Canceled) {
+	if err := l.Wait(ctx, 1); !errors.Is(err, context.Canceled) {
 		t.Errorf("%v", err)
 	}
 	if err := l.Reserve(ctx, 1); !errors.Is(err, ErrFull) {

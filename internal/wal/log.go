@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -52,7 +53,7 @@ type Log struct {
 	queue    *queue
 	reserved int           // events that have room and are not in the queue yet
 	arrived  chan struct{} // closed when events come; nil: nobody waits
-	freed    chan struct{} // closed when room comes; nil: nobody waits
+	claims   []*claim      // for room, first come first
 	cache    cache
 	damaged  map[Pointer]bool
 	changed  bool // since the last checkpoint
@@ -87,29 +88,53 @@ func (l *Log) Waiting() int {
 // Tail is about how many bytes a replay would have to read: what has been written since the last checkpoint.
 func (l *Log) Tail() int64 { return l.tail.Load() }
 
-// Reserve keeps room for n events, waiting for it until ctx ends, which is ErrFull. Put uses the room up; Release
+// Reserve keeps room for n events, waiting for it until ctx ends, which is ErrFull. Those who wait are served in the order
+// in which they came, so that many small ones do not keep a large one waiting for ever. Put uses the room up; Release
 // gives it back.
 func (l *Log) Reserve(ctx context.Context, n int) error {
 	if n > l.o.Capacity {
 		return &TooLargeError{"a batch of so many events", int64(n), int64(l.o.Capacity)}
 	}
-	for {
-		l.mu.Lock()
-		if l.queue.size+l.reserved+n <= l.o.Capacity {
-			l.reserved += n
-			l.mu.Unlock()
-			return nil
-		}
-		if l.freed == nil {
-			l.freed = make(chan struct{})
-		}
-		freed := l.freed
+	l.mu.Lock()
+	if len(l.claims) == 0 && l.hasRoom(n) {
+		l.reserved += n
 		l.mu.Unlock()
-		select {
-		case <-freed:
-		case <-ctx.Done():
-			return ErrFull
-		}
+		return nil
+	}
+	c := &claim{n, make(chan struct{})}
+	l.claims = append(l.claims, c)
+	l.mu.Unlock()
+	select {
+	case <-c.granted:
+		return nil
+	case <-ctx.Done():
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	select {
+	case <-c.granted: // perhaps only just now
+		return nil
+	default:
+	}
+	l.claims = slices.DeleteFunc(l.claims, func(x *claim) bool { return x == c })
+	l.grant() // it may have kept smaller ones waiting
+	return ErrFull
+}
+
+// A claim waits until room for n events has been reserved for it.
+type claim struct {
+	n       int
+	granted chan struct{}
+}
+
+func (l *Log) hasRoom(n int) bool { return l.queue.size+l.reserved+n <= l.o.Capacity }
+
+// grant hands room that has come free to those who wait for it.
+func (l *Log) grant() {
+	for len(l.claims) > 0 && l.hasRoom(l.claims[0].n) {
+		l.reserved += l.claims[0].n
+		close(l.claims[0].granted)
+		l.claims = slices.Delete(l.claims, 0, 1)
 	}
 }
 
@@ -125,14 +150,7 @@ func (l *Log) release(n int) {
 	if l.reserved < 0 {
 		panic("BUG: giving back room that was not reserved")
 	}
-	l.freeRoom()
-}
-
-func (l *Log) freeRoom() {
-	if l.freed != nil {
-		close(l.freed)
-		l.freed = nil
-	}
+	l.grant()
 }
 
 // Fits tells whether the events of b can be put at all.
@@ -249,14 +267,14 @@ func (l *Log) drop(e *entry) {
 	}
 	l.cache.forget(l.queue.low())
 	l.changed = true
-	l.freeRoom()
+	l.grant()
 }
 
-// Wait returns when there is an event to take, or the cause of ctx's end.
-func (l *Log) Wait(ctx context.Context) error {
+// Wait returns when there are n events to take, or the cause of ctx's end.
+func (l *Log) Wait(ctx context.Context, n int) error {
 	for {
 		l.mu.Lock()
-		if l.queue.waiting() > 0 {
+		if l.queue.waiting() >= n {
 			l.mu.Unlock()
 			return nil
 		}

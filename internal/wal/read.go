@@ -40,8 +40,8 @@ type fetched struct {
 // errVoid is why a record that a repair has made void holds no event.
 var errVoid = errors.New("a repair has made the record void")
 
-// fetch copies the payloads of the records at ps, whose files are ds, into arena until they are more than limit bytes;
-// the first always is. Those it did not come to are missing at the end of what it returns. The error is one of reading.
+// fetch copies the payloads of the records at ps, whose files are ds, into arena, no more than limit bytes but for the
+// first. Those it did not come to are missing at the end of what it returns. The error is one of reading.
 func (r *reader) fetch(ps []Pointer, ds []*dataFile, limit int, arena []byte) ([]byte, []fetched, error) {
 	out := make([]fetched, 0, len(ps))
 	r.mu.Lock()
@@ -55,9 +55,6 @@ func (r *reader) fetch(ps []Pointer, ds []*dataFile, limit int, arena []byte) ([
 		}
 	}()
 	for i, p := range ps {
-		if i > 0 && len(arena) >= limit {
-			break
-		}
 		d := ds[i]
 		if d != opened {
 			if h != nil {
@@ -83,6 +80,9 @@ func (r *reader) fetch(ps []Pointer, ds []*dataFile, limit int, arena []byte) ([
 				return nil, nil, fmt.Errorf("reading %s at %d: %w", d.path, p.Offset(), err)
 			}
 			f.err = err
+		}
+		if i > 0 && len(arena) > limit {
+			return arena[:f.from], out, nil
 		}
 		f.to = len(arena)
 		out = append(out, f)

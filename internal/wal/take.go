@@ -27,8 +27,8 @@ func (e *DamagedError) Error() string {
 	return fmt.Sprintf("reading the record at %d of %s: %s", e.Offset, e.Path, e.Reason)
 }
 
-// Take takes the next events, at most so many, and no more once they have reached bytes. It does not wait: nil is that
-// there is none. An event that cannot be read is set aside and is no longer among them.
+// Take takes the next events, at most so many and of no more bytes together, but one in any case. It does not wait: nil
+// is that there is none. An event that cannot be read is set aside and is no longer among them.
 func (l *Log) Take(events, bytes int) (*Taken, error) {
 	for {
 		t, err := l.takeOnce(events, bytes)
