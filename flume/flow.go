@@ -104,7 +104,8 @@ type Transaction interface {
 	Commit(ctx context.Context) error
 	// Split keeps the events of a Take with these indexes (ascending) in a transaction of their own; the rest stays here.
 	Split(keep []int) Transaction
-	// Rollback gives up: events put are forgotten, events taken are at the head of the channel again, in their order.
+	// Rollback gives up: events put are forgotten, events taken are at the head of the channel again, in their order, or
+	// in the places that they had.
 	// A no-op after Commit.
 	Rollback()
 }

@@ -13,13 +13,13 @@ import (
 )
 
 // model compares a channel with a plain list under random operations of one goroutine.
-func model(t *testing.T, open OpenChannel) {
+func model(t *testing.T, open OpenChannel, back Back) {
 	rapid.Check(t, func(r *rapid.T) {
 		capacity := rapid.IntRange(1, 30).Draw(r, "capacity")
 		transaction := rapid.IntRange(1, capacity).Draw(r, "transactionCapacity")
 		m := &machine{
 			channel: open(t, fmt.Sprintf("capacity = %d", capacity), fmt.Sprintf("transactionCapacity = %d", transaction), "keep-alive = 0"),
-			room:    capacity, transaction: transaction,
+			room:    capacity, transaction: transaction, back: back, places: map[string]int{},
 		}
 		defer closing(t, m.channel)
 		r.Repeat(map[string]func(*rapid.T){
@@ -42,6 +42,9 @@ func model(t *testing.T, open OpenChannel) {
 type machine struct {
 	channel     flume.Channel
 	transaction int
+
+	back   Back
+	places map[string]int // in the order of commits, by body
 
 	next  int // number of the next event
 	room  int
@@ -115,6 +118,9 @@ func (m *machine) commit(r *rapid.T) {
 		r.Fatalf("committing: %v", err)
 	}
 	if o.put {
+		for _, e := range o.batch {
+			m.places[string(e.Body)] = len(m.places)
+		}
 		m.queue = append(m.queue, o.batch...)
 	} else {
 		m.room += len(o.batch)
@@ -128,6 +134,9 @@ func (m *machine) rollback(r *rapid.T) {
 		m.room += len(o.batch)
 	} else {
 		m.queue = slices.Concat(o.batch, m.queue)
+		if m.back == InPlace {
+			slices.SortFunc(m.queue, func(a, b flume.Event) int { return m.places[string(a.Body)] - m.places[string(b.Body)] })
+		}
 	}
 }
 

@@ -1,8 +1,34 @@
-// Package file is the channel that keeps its events on disk, in the format of Flume's file channel.
+// Package file is the channel that keeps its events on disk, in the format of Flume's file channel, in place: a
+// directory that Flume left is opened as it is, and Flume opens what this leaves. The format, and how a log survives
+// what, stands in internal/wal.
 //
-// This version of Sluice cannot open it. Its settings are known all the same, so that a file that has one is checked:
-// the spelling of every setting, and directories that are left at Flume's default, which all file channels of a user
-// share, whatever agent they belong to.
+//	Put ─▶ room in events and on the disk ─▶ Commit ─▶ log: written and synced with whoever else commits ─┐
+//	                                                                                                    queue
+//	                           log: written, synced with the next put ◀─ Commit ◀─ Take: memory, else disk ─┘
+//
+// # What it promises
+//
+//   - A put that has been committed is on the disk. Until then nothing of it is.
+//   - A take that has been committed survives the process. It survives the machine with the next put, checkpoint or
+//     fsyncInterval, whichever comes first; if the machine dies before, those events come twice. fsyncTakes = true waits.
+//   - Events that are rolled back wait again in the place that they had.
+//
+// # Room
+//
+// A put needs room for its events (capacity), for which it waits keep-alive, and on the disks of all its dataDirs, whose
+// last minimumRequiredSpace bytes it leaves alone: for that it does not wait. What is kept free is what takes and
+// checkpoints are written to, so that a full channel, or a full disk, drains. Memory is bounded too: events that are
+// taken soon are kept in memory, cacheBytes of them, and one take has at most 32 MiB, or one event.
+//
+// # How it fails
+//
+//   - A directory that another process has, an unreadable key store, a checkpoint whose data files are nowhere: Open says
+//     so, and the agent tries again.
+//   - Records that are damaged are kept in quarantineDir, and the rest goes on; with corruption = strict the channel is
+//     not opened.
+//   - A disk that fails: the put fails and nothing of it is taken as written; the next goes to a new file.
+//
+// One goroutine writes checkpoints: every checkpointInterval, or after 256 MB of log.
 package file
 
 import (
@@ -10,17 +36,18 @@ import (
 	"fmt"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/sluice-io/sluice/conf"
 	"github.com/sluice-io/sluice/flume"
+	"github.com/sluice-io/sluice/internal/wal"
 )
 
 // Kind is the file channel.
 var Kind = flume.Define[Settings, flume.Channel]("file", "org.apache.flume.channel.file.FileChannel",
-	"Keeps events on disk, in Flume's format.", nil).
-	Refused("the file channel is not in this version of Sluice; use type = memory meanwhile, which loses its events with the process, or keep this agent in Flume")
+	"Keeps events on disk, in Flume's format: what is committed survives the process and the machine.", open)
 
 // Settings are what a file channel can be told.
 type Settings struct {
@@ -36,25 +63,26 @@ type Settings struct {
 	MinimumSpace        int64
 	KeepAlive           time.Duration
 	ReplayV1            bool
-	FastReplay          bool
 	CheckpointOnClose   bool
-	SyncTransactions    bool
 	SyncInterval        time.Duration
+	SyncTakes           bool
+	Cache               int
+	Corruption          corruption
+	QuarantineDir       string
 	Encryption          encryption
 }
 
-// encryption is what stands below encryption.
-type encryption struct {
-	ActiveKey, CipherProvider, KeyProvider string
-	StoreFile, PasswordFile                string
-	Keys                                   []string
-	KeySettings                            conf.Values
-}
+// corruption is what becomes of a log that has damaged records.
+type corruption string
 
-// Flume's sizes.
 const (
-	largestFile = 1623195647 // what a data file has at most, whatever maxFileSize says
-	leastSpace  = 1 << 20    // what stays free at least, whatever minimumRequiredSpace says
+	quarantine corruption = "quarantine"
+	strict     corruption = "strict"
+)
+
+const (
+	leastSpace       = 1 << 20 // what stays free at least, whatever minimumRequiredSpace says
+	greatestCapacity = 1<<31 - 1 - 1029
 )
 
 // Declare implements conf.Settings.
@@ -71,27 +99,42 @@ func (s *Settings) Declare(d *conf.Decl) {
 	d.Bool(&s.Dual, "useDualCheckpoints", false, "Whether a copy of the checkpoint is kept in backupCheckpointDir.")
 	d.String(&s.BackupCheckpointDir, "backupCheckpointDir", "", "The directory of the copy; not the checkpointDir.")
 	d.Bool(&s.CompressBackup, "compressBackupCheckpoint", false, "Whether the copy is compressed, with snappy.")
-	d.Int(&s.Capacity, "capacity", 1000000, "How many events the channel holds at most, those in open transactions among them.").DefaultBelow(1)
-	d.TransactionCapacity(&s.TransactionCapacity, "transactionCapacity", 10000, "How many events one transaction takes at most.").DefaultBelow(1)
-	d.Millis(&s.CheckpointInterval, "checkpointInterval", 30*time.Second, "How many milliseconds lie between two checkpoints; at least 1000.").DefaultBelow(1)
-	d.Int64(&s.MaxFileSize, "maxFileSize", largestFile, "How many bytes a data file has at most; never more than the default.").AtLeast(1)
-	d.Int64(&s.MinimumSpace, "minimumRequiredSpace", 500<<20, "How many bytes stay free on a disk; at least 1048576. With less the channel takes no events.")
+	d.Int(&s.Capacity, "capacity", 1000000, "How many events the channel holds at most, those in open transactions among them. The checkpoint has 8 bytes for each.").
+		DefaultBelow(1).AtMost(greatestCapacity)
+	d.TransactionCapacity(&s.TransactionCapacity, "transactionCapacity", 10000,
+		"How many events one transaction takes at most. A batch that is put may be larger, up to the capacity.").DefaultBelow(1)
+	d.Millis(&s.CheckpointInterval, "checkpointInterval", 30*time.Second,
+		"How many milliseconds lie between two checkpoints, at least 1000; there is one after 256 MB in any case.").DefaultBelow(1)
+	d.Int64(&s.MaxFileSize, "maxFileSize", wal.LargestFile, "How many bytes a data file has at most; never more than the default.").AtLeast(1)
+	d.Int64(&s.MinimumSpace, "minimumRequiredSpace", 500<<20,
+		"How many bytes of each disk puts leave free, at least 1048576. With less the channel takes no more events; what it holds can be delivered.")
 	d.Seconds(&s.KeepAlive, "keep-alive", 3*time.Second, "How many seconds a put waits for room before the channel counts as full.")
 	d.Bool(&s.ReplayV1, "use-log-replay-v1", false, "Whether the data files are replayed in the order of Flume 1.2.")
-	d.Bool(&s.FastReplay, "use-fast-replay", false, "Whether to replay without a queue on disk, where there is no checkpoint.")
+	var unused bool
+	d.Bool(&unused, "use-fast-replay", false, "Has no effect: every replay is fast.")
 	d.Bool(&s.CheckpointOnClose, "checkpointOnClose", true, "Whether to write a checkpoint at the end, so that the next start is quick.")
-	d.Bool(&s.SyncTransactions, "fsyncPerTransaction", true, "Whether every commit is on disk before it is answered; false also lets damaged records be passed over.")
-	d.Seconds(&s.SyncInterval, "fsyncInterval", 5*time.Second, "How many seconds lie between two syncs where commits do not sync.")
+	d.Bool(&unused, "fsyncPerTransaction", true,
+		"Has no effect: as in Flume every put is synced before it is answered. That damage is passed over, which false means in Flume, is what corruption says.")
+	d.Seconds(&s.SyncInterval, "fsyncInterval", 5*time.Second, "How many seconds what was taken waits at most until it is synced, where no put does so before.").DefaultBelow(1)
+	d.Bool(&s.SyncTakes, "fsyncTakes", false, "Whether a take too is synced before it counts, so that a power failure brings nothing back. Not in Flume.")
+	d.Int(&s.Cache, "cacheBytes", 32<<20, "How many bytes of events are kept in memory until they are taken; 0 is none. Not in Flume.").AtLeast(0)
+	conf.Choice(d, &s.Corruption, "corruption", quarantine,
+		"What becomes of damaged records: quarantine keeps them in quarantineDir and goes on, strict does not open the channel. Not in Flume.", quarantine, strict)
+	d.String(&s.QuarantineDir, "quarantineDir", "", "The directory for damaged records, made when it is needed. Not in Flume.").Default = "the checkpointDir with -quarantine behind its name"
 	d.Under("encryption.", &s.Encryption)
 	d.Check(func() error {
+		s.CheckpointDir, s.BackupCheckpointDir = strings.TrimSpace(s.CheckpointDir), strings.TrimSpace(s.BackupCheckpointDir)
 		for dir := range strings.SplitSeq(dataDirs, ",") {
 			if dir = strings.TrimSpace(dir); dir != "" {
 				s.DataDirs = append(s.DataDirs, dir)
 			}
 		}
-		s.MaxFileSize = min(s.MaxFileSize, largestFile)
+		s.MaxFileSize = min(s.MaxFileSize, wal.LargestFile)
 		s.MinimumSpace = max(s.MinimumSpace, leastSpace)
 		s.CheckpointInterval = max(s.CheckpointInterval, time.Second)
+		if s.QuarantineDir == "" {
+			s.QuarantineDir = filepath.Clean(s.CheckpointDir) + "-quarantine"
+		}
 		return errors.Join(s.unshared(checkpoint, dataDirs == data), s.sound())
 	})
 }
@@ -112,56 +155,25 @@ func (s *Settings) unshared(checkpoint string, data bool) error {
 // sound finds what Flume refuses too.
 func (s *Settings) sound() error {
 	var problems []error
-	if s.TransactionCapacity > s.Capacity {
-		problems = append(problems, conf.At("transactionCapacity",
-			fmt.Errorf("%d events are more than the capacity of the channel, %d; lower transactionCapacity or raise capacity", s.TransactionCapacity, s.Capacity)))
+	problem := func(key, format string, args ...any) {
+		problems = append(problems, conf.At(key, fmt.Errorf(format, args...)))
 	}
-	if len(s.DataDirs) == 0 {
-		problems = append(problems, conf.At("dataDirs", errors.New("names no directory")))
+	if s.TransactionCapacity > s.Capacity {
+		problem("transactionCapacity", "%d events are more than the capacity of the channel, %d; lower transactionCapacity or raise capacity", s.TransactionCapacity, s.Capacity)
+	}
+	switch {
+	case len(s.DataDirs) == 0:
+		problem("dataDirs", "names no directory")
+	case slices.ContainsFunc(s.DataDirs, func(dir string) bool { return filepath.Clean(dir) == filepath.Clean(s.CheckpointDir) }):
+		problem("dataDirs", "names the checkpointDir; the data files need a directory of their own")
 	}
 	if s.Dual && s.BackupCheckpointDir == "" {
-		problems = append(problems, conf.At("backupCheckpointDir", errors.New("is required with useDualCheckpoints = true, and not set")))
+		problem("backupCheckpointDir", "is required with useDualCheckpoints = true, and not set")
 	}
 	if s.Dual && s.BackupCheckpointDir == s.CheckpointDir {
-		problems = append(problems, conf.At("backupCheckpointDir", errors.New("is the checkpointDir; the copy needs a directory of its own")))
+		problem("backupCheckpointDir", "is the checkpointDir; the copy needs a directory of its own")
 	}
 	return errors.Join(problems...)
-}
-
-// Declare implements conf.Settings.
-func (e *encryption) Declare(d *conf.Decl) {
-	d.String(&e.ActiveKey, "activeKey", "", "The alias of the key for new data files.")
-	d.String(&e.CipherProvider, "cipherProvider", "", "The cipher: AESCTRNOPADDING.")
-	d.String(&e.KeyProvider, "keyProvider", "", "Where the keys are: JCEKSFILE. Without it nothing is encrypted.")
-	d.String(&e.StoreFile, "keyProvider.keyStoreFile", "", "The file of the key store.")
-	d.String(&e.PasswordFile, "keyProvider.keyStorePasswordFile", "", "The file that holds the password of the key store.")
-	d.Strings(&e.Keys, "keyProvider.keys", "", "The aliases of all keys that data files may need, separated by blanks.")
-	d.Rest(&e.KeySettings, "keyProvider.keys.", "keyProvider.keys.ALIAS.passwordFile: the file that holds the password of a key, where it is not that of the store.")
-	d.Check(func() error {
-		var problems []error
-		need := func(key, value string, needed bool) {
-			switch {
-			case needed && value == "":
-				problems = append(problems, conf.At("encryption."+key, errors.New("is required with encryption.keyProvider, and not set")))
-			case !needed && value != "":
-				problems = append(problems, conf.At("encryption."+key, errors.New("is set without encryption.keyProvider")))
-			}
-		}
-		on := e.KeyProvider != ""
-		need("activeKey", e.ActiveKey, on)
-		need("cipherProvider", e.CipherProvider, on)
-		if strings.EqualFold(e.KeyProvider, "JCEKSFILE") {
-			need("keyProvider.keyStoreFile", e.StoreFile, true)
-			need("keyProvider.keyStorePasswordFile", e.PasswordFile, true)
-			need("keyProvider.keys", strings.Join(e.Keys, " "), true)
-		}
-		for _, v := range e.KeySettings {
-			if !strings.HasSuffix(v.Key, ".passwordFile") {
-				problems = append(problems, conf.Warn("encryption.keyProvider.keys."+v.Key, errors.New("is not a setting; did you mean \"keyProvider.keys.ALIAS.passwordFile\"?")))
-			}
-		}
-		return errors.Join(problems...)
-	})
 }
 
 // Holds are the directories.

@@ -23,7 +23,7 @@ import (
 func TestLaws(t *testing.T) {
 	flumetest.Channel(t, func(t testing.TB, settings ...string) flume.Channel {
 		return flumetest.Open(t, Kind, settings...)
-	})
+	}, flumetest.ToHead)
 }
 
 func TestSettings(t *testing.T) {

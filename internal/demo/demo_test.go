@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// Only addresses, directories and the type of the channel are changed.
+// Only addresses and directories are changed.
 func TestWriteFiles(t *testing.T) {
 	dir := t.TempDir()
 	a, b, err := writeFiles(dir, []string{"k1:1", "k2:2"}, 5555)
@@ -37,8 +37,6 @@ func TestWriteFiles(t *testing.T) {
 				want = "k1:1,k2:2"
 			case strings.HasSuffix(strings.TrimSpace(key), "port"):
 				want = "5555"
-			case strings.HasSuffix(strings.TrimSpace(key), "type"):
-				want = "memory"
 			case strings.HasSuffix(strings.TrimSpace(key), "Dir"), strings.HasSuffix(key, "Dirs"):
 				if !strings.HasPrefix(value, dir+"/") {
 					t.Errorf("line %d: %s", i+1, after[i])

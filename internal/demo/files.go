@@ -17,12 +17,11 @@ var (
 	textB string
 )
 
-// writeFiles writes the configurations with other addresses and memory channels, nothing else.
+// writeFiles writes the configurations with other addresses and directories, nothing else.
 func writeFiles(dir string, brokers []string, port int) (fileA, fileB string, err error) {
 	change := strings.NewReplacer(
 		"127.0.0.1:9092", strings.Join(brokers, ","),
 		"port = 44444", "port = "+strconv.Itoa(port),
-		".type = file", ".type = memory",
 		"/tmp/", dir+"/",
 	)
 	fileA, fileB = filepath.Join(dir, agentA+".conf"), filepath.Join(dir, agentB+".conf")

@@ -25,7 +25,8 @@ func (p *process) start(ctx context.Context) error {
 		return fmt.Errorf("opening the log of %s: %w", p.name, err)
 	}
 	defer log.Close()
-	p.cmd = exec.CommandContext(ctx, p.binary, "agent", "-n", p.name, "-f", p.file, "--data-dir", p.dir)
+	p.cmd = exec.CommandContext(ctx, p.binary, "agent", "-n", p.name, "-f", p.file, "--data-dir", p.dir,
+		"-Duser.home="+p.dir) // where the channel is whose checkpointDir the author has misspelt
 	p.cmd.Stdout, p.cmd.Stderr = log, log
 	p.cmd.Cancel = func() error { return p.cmd.Process.Signal(syscall.SIGTERM) }
 	p.cmd.WaitDelay = 5 * time.Second

@@ -93,7 +93,7 @@ func (t *Taken) read(bytes int) error {
 	}
 	l.filesMu.RUnlock()
 	arena := make([]byte, 0, t.estimate(bytes))
-	arena, fs, err := l.reader.fetch(t.pointers, ds, bytes, arena)
+	arena, fs, err := l.reader.fetch(t.pointers, ds, bytes+bytes/4+leastRead, arena) // records are larger than their events
 	if err != nil {
 		return err
 	}
@@ -118,7 +118,26 @@ func (t *Taken) read(bytes int) error {
 			}
 		}
 	}
+	t.bound(bytes)
 	return failed
+}
+
+// bound gives back what is beyond so many bytes of events, and after the first.
+func (t *Taken) bound(bytes int) {
+	for i := range t.batch {
+		if bytes -= t.batch[i].Size(); bytes >= 0 || i == 0 {
+			continue
+		}
+		at := i
+		if t.places != nil {
+			at, t.places = t.places[i], t.places[:i]
+		}
+		t.batch = t.batch[:i]
+		t.log.mu.Lock()
+		defer t.log.mu.Unlock()
+		t.shorten(at)
+		return
+	}
 }
 
 // estimate is how large the arena for the events will be, give or take.
