@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync"
 	"sync/atomic"
 
 	"github.com/sluice-io/sluice/flume"
@@ -23,7 +24,8 @@ type inlet struct {
 	selector     flume.Selector
 	channels     []*outlet // in the order of Routes
 	prepare      []int     // the order of Put: the same for all sources of the agent, so that no two hold what the other waits for
-	commit       []int     // the order of Commit: what can still fail first, memory last
+	durable      []int     // the channels that are not volatile
+	volatile     []int     // the others
 	letters      *letters
 	bugs         supervise.Trouble
 	hard         context.Context
@@ -124,14 +126,9 @@ func (in *inlet) emit(ctx context.Context, b flume.Batch) (err error) {
 		in.rejected.Add(int64(len(r.events)))
 	}
 	if txs != nil {
-		for _, i := range in.commit {
-			if txs[i] == nil {
-				continue
-			}
-			if err := in.channels[i].settle(in.hard, txs[i], len(routes.Required(i))); err != nil {
-				in.failed.Add(1)
-				return err
-			}
+		if err := in.settle(txs, &routes); err != nil {
+			in.failed.Add(1)
+			return err
 		}
 		for i := range in.channels {
 			in.offer(ctx, i, routes.Optional(i))
@@ -172,6 +169,49 @@ func (in *inlet) put(ctx context.Context, channel int, b flume.Batch) (flume.Tra
 		return nil, fmt.Errorf("putting %d events into channel %s: %w", len(b), c.name, err)
 	}
 	return tx, nil
+}
+
+// settle commits in the required channels, in memory last, for there a commit cannot fail.
+func (in *inlet) settle(txs []flume.Transaction, routes *flume.Routes) error {
+	if len(in.durable) > 1 {
+		if err := in.settleSideBySide(txs, routes); err != nil {
+			return err
+		}
+	} else if len(in.durable) == 1 {
+		if err := in.settleOne(in.durable[0], txs, routes); err != nil {
+			return err
+		}
+	}
+	for _, i := range in.volatile {
+		if err := in.settleOne(i, txs, routes); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// settleSideBySide commits in the durable channels, which each wait for a disk.
+func (in *inlet) settleSideBySide(txs []flume.Transaction, routes *flume.Routes) error {
+	errs := make([]error, len(in.durable))
+	var all sync.WaitGroup
+	for k, i := range in.durable {
+		if txs[i] == nil {
+			continue
+		}
+		all.Go(func() {
+			defer supervise.Recover("committing to channel "+in.channels[i].name, &errs[k])
+			errs[k] = in.settleOne(i, txs, routes)
+		})
+	}
+	all.Wait()
+	return errors.Join(errs...)
+}
+
+func (in *inlet) settleOne(i int, txs []flume.Transaction, routes *flume.Routes) error {
+	if txs[i] == nil {
+		return nil
+	}
+	return in.channels[i].settle(in.hard, txs[i], len(routes.Required(i)))
 }
 
 // settle commits n events that were put.
@@ -219,22 +259,12 @@ func (in *inlet) give(ctx context.Context, channel int, b flume.Batch) (err erro
 	return in.channels[channel].settle(in.hard, tx, len(b))
 }
 
-// orders are the orders of Put and Commit over a source's channels.
-func orders(parts []*channelPart, open []*outlet) (prepare, commit []int) {
-	prepare = make([]int, len(parts))
+// order is the order of Put over a source's channels.
+func order(parts []*channelPart) []int {
+	prepare := make([]int, len(parts))
 	for i := range prepare {
 		prepare[i] = i
 	}
 	slices.SortFunc(prepare, func(a, b int) int { return parts[a].index - parts[b].index })
-	commit = slices.Clone(prepare)
-	slices.SortStableFunc(commit, func(a, b int) int { return rank(open[a]) - rank(open[b]) })
-	return prepare, commit
-}
-
-// rank is low for a channel whose Commit does more that can fail.
-func rank(c *outlet) int {
-	if c.volatile {
-		return 1
-	}
-	return 0
+	return prepare
 }

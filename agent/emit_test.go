@@ -130,6 +130,24 @@ func TestEmitCommitsVolatileChannelsLast(t *testing.T) {
 	b.counter("SOURCE.s1", "ChannelWriteFail", 1)
 }
 
+func TestEmitCommitsToDisksSideBySide(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, `
+			a1.channels.c1.fail = slow
+			a1.channels.c2.fail = slow`, Kit{})
+		defer b.stop()
+		began := time.Now()
+		if err := b.emit(t.Context(), events("a")); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(began); took != time.Second {
+			t.Errorf("two commits of a second each took %v", took)
+		}
+		b.holds("c1", "a")
+		b.holds("c2", "a")
+	})
+}
+
 func TestEmitOffersToOptionalChannels(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		kit := Kit{Selectors: []flume.Kind[flume.Selector]{selectorKind("half", func(b flume.Batch, r *flume.Routes) {

@@ -30,7 +30,7 @@ type memory struct {
 
 type memorySettings struct {
 	capacity, transactionCapacity int
-	fail                          string // open, put, commit or take: what does not work
+	fail                          string // open, put, commit or take: what does not work; slow: a commit takes a second
 	durable                       bool
 }
 
@@ -129,6 +129,9 @@ type transaction struct {
 func (t *transaction) Batch() flume.Batch { return t.b }
 
 func (t *transaction) Commit(ctx context.Context) error {
+	if t.m.settings.fail == "slow" {
+		time.Sleep(time.Second)
+	}
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}

@@ -202,7 +202,14 @@ func (r *run) openSource(ctx context.Context, p *sourcePart, log *slog.Logger, c
 			Failing: "optional channel " + c.name + " does not take events, which go on without it", Over: "optional channel " + c.name + " takes events again"}})
 		env.TransactionCapacity = least(env.TransactionCapacity, c.Limits.TransactionCapacity)
 	}
-	in.prepare, in.commit = orders(p.channels, in.channels)
+	in.prepare = order(p.channels)
+	for _, i := range in.prepare {
+		if in.channels[i].volatile {
+			in.volatile = append(in.volatile, i)
+		} else {
+			in.durable = append(in.durable, i)
+		}
+	}
 	if !r.adaptive {
 		env.TransactionCapacity = least(env.TransactionCapacity, p.Limits.BatchSize)
 	}
