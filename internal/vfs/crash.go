@@ -1,6 +1,7 @@
 package vfs
 
 import (
+	"hash/maphash"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -32,7 +33,7 @@ func (m *Memory) Crash(r *rand.Rand) *Memory {
 			}
 			now[name] = left[ino]
 		}
-		out.dirs[path] = &memoryDir{now: now, safe: maps.Clone(now)}
+		out.dirs[path] = &memoryDir{now: now, safe: now, shared: true}
 	}
 	return out
 }
@@ -50,7 +51,7 @@ func (m *Memory) Clone() *Memory {
 			ino.shared = true
 			now[name] = &inode{now: ino.now, safe: ino.now, shared: true}
 		}
-		out.dirs[path] = &memoryDir{now: now, safe: maps.Clone(now)}
+		out.dirs[path] = &memoryDir{now: now, safe: now, shared: true}
 	}
 	return out
 }
@@ -142,4 +143,80 @@ func (ino *inode) anyPages(r *rand.Rand) []byte {
 		out = resize(out, int64(len(out)+1+r.IntN(room)))
 	}
 	return out
+}
+
+// Killed returns what the end of the process leaves: everything that was done, what is not synced still so, and no
+// locks.
+func (m *Memory) Killed() *Memory {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	out := NewMemory()
+	out.limit, out.used = m.limit, m.used
+	copies := map[*inode]*inode{}
+	copied := func(names map[string]*inode) map[string]*inode {
+		left := make(map[string]*inode, len(names))
+		for name, ino := range names {
+			left[name] = ino.copied(copies)
+		}
+		return left
+	}
+	for path, d := range m.dirs {
+		left := &memoryDir{now: copied(d.now), safe: copied(d.safe)}
+		for _, op := range d.pending {
+			if op.ino != nil {
+				op.ino = op.ino.copied(copies)
+			}
+			left.pending = append(left.pending, op)
+		}
+		out.dirs[path] = left
+	}
+	return out
+}
+
+func (ino *inode) copied(copies map[*inode]*inode) *inode {
+	c := copies[ino]
+	if c == nil {
+		ino.shared = true
+		c = &inode{now: ino.now, safe: ino.safe, shared: true, pending: slices.Clone(ino.pending)}
+		copies[ino] = c
+	}
+	return c
+}
+
+// Synced tells whether a power cut would lose nothing.
+func (m *Memory) Synced() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, d := range m.dirs {
+		if len(d.pending) > 0 {
+			return false
+		}
+		for _, ino := range d.now {
+			if len(ino.pending) > 0 {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// Sum is a checksum of all names and contents.
+func (m *Memory) Sum(seed maphash.Seed) uint64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	sum := uint64(0)
+	var h maphash.Hash
+	h.SetSeed(seed)
+	for path, d := range m.dirs {
+		for name, ino := range d.now {
+			h.Reset()
+			h.WriteString(path)
+			h.WriteByte(0)
+			h.WriteString(name)
+			h.WriteByte(0)
+			h.Write(ino.now)
+			sum += h.Sum64()
+		}
+	}
+	return sum
 }

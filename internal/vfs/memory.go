@@ -58,6 +58,7 @@ type Op struct {
 
 type memoryDir struct {
 	now, safe map[string]*inode
+	shared    bool // now is also safe: copy before changing
 	pending   []dirOp
 }
 
@@ -135,6 +136,11 @@ func pathError(op, name string, err error) error { return &fs.PathError{Op: op, 
 
 // find returns the directory of name and its base; the lock is held.
 func (m *Memory) find(op, name string) (*memoryDir, string, error) {
+	if i := strings.LastIndexByte(name, '/'); i > 0 && i+1 < len(name) && name[i+1] != '.' {
+		if d := m.dirs[name[:i]]; d != nil { // whose names are clean
+			return d, name[i+1:], nil
+		}
+	}
 	name = filepath.Clean(name)
 	d := m.dirs[filepath.Dir(name)]
 	if d == nil {
@@ -245,6 +251,9 @@ func (m *Memory) Remove(name string) error {
 }
 
 func (d *memoryDir) do(op dirOp) {
+	if d.shared {
+		d.now, d.shared = maps.Clone(d.now), false
+	}
 	op.apply(d.now)
 	d.pending = append(d.pending, op)
 }
@@ -316,8 +325,7 @@ func (m *Memory) SyncDir(dir string) error {
 			return pathError("syncdir", dir, fs.ErrNotExist)
 		}
 		if len(d.pending) > 0 {
-			d.safe = maps.Clone(d.now)
-			d.pending = nil
+			d.safe, d.shared, d.pending = d.now, true, nil
 		}
 		return nil
 	})

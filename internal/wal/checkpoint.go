@@ -245,8 +245,8 @@ func decodeCheckpoint(slots io.ReaderAt, size int64, mb []byte, hasMeta bool, ri
 	if size < queueAt+slotSize || size%slotSize != 0 {
 		return nil, fmt.Errorf("%s has %d bytes, which no checkpoint has", ring, size)
 	}
-	head := make([]byte, queueAt)
-	if _, err := slots.ReadAt(head, 0); err != nil {
+	var head [slotActive * slotSize]byte
+	if _, err := slots.ReadAt(head[:], 0); err != nil {
 		return nil, fmt.Errorf("reading %s: %w", ring, err)
 	}
 	slot := func(i int) int64 { return int64(binary.BigEndian.Uint64(head[i*slotSize:])) }

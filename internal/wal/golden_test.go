@@ -369,6 +369,9 @@ func wipe(t testing.TB, m *vfs.Memory, dir string) {
 			}
 		}
 	}
+	if err := m.SyncDir(dir); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // list is every file with a checksum of its content.

@@ -61,7 +61,7 @@ type Log struct {
 	unlogged atomic.Int64 // events that were taken without a record, for the disk is full, since the last checkpoint
 	tail     atomic.Int64 // bytes written since the last checkpoint
 	closed   atomic.Bool
-	entries  sync.Pool
+	entries  *sync.Pool // of *entry; not a part of the log, which the pool would keep from being collected
 
 	checkpoints checkpointer
 }

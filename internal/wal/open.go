@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -65,6 +66,7 @@ func Open(f vfs.FS, o Options) (*Log, *Recovery, error) {
 	}
 	l.cache.limit = o.Cache
 	l.reader = &reader{handles: l.reads}
+	l.entries = &sync.Pool{}
 	l.fill = bytes.Repeat([]byte{opEnd}, o.fillBytes())
 	rec, err := l.open()
 	if err != nil {
@@ -307,7 +309,7 @@ func (l *Log) openLanes(x *found) error {
 		if s.end > s.start || d.stale {
 			ln := l.lanes[d.dir]
 			ln.rolled = append(ln.rolled, rollEnd{d, s.end})
-			if err := l.giveBackRoom(d); err != nil {
+			if err := l.settleFile(d); err != nil {
 				return err
 			}
 		}
@@ -315,13 +317,21 @@ func (l *Log) openLanes(x *found) error {
 	return nil
 }
 
-// giveBackRoom frees what was reserved on the disk for a file that the last run did not close.
-func (l *Log) giveBackRoom(d *dataFile) error {
+// settleFile frees what was reserved on the disk for a file that the last run did not close, and makes safe what that
+// run had written and not synced when it was killed: the checkpoint that follows relies on it.
+func (l *Log) settleFile(d *dataFile) error {
 	w, err := l.fsys.OpenWrite(d.path)
 	if err != nil {
 		return fmt.Errorf("opening a data file of the last run: %w", err)
 	}
-	return errors.Join(w.Truncate(d.size), w.Close())
+	err = w.Truncate(d.size)
+	if err == nil {
+		err = w.Sync()
+	}
+	if err = errors.Join(err, w.Close()); err != nil {
+		return fmt.Errorf("making safe what the last run wrote: %w", err)
+	}
+	return nil
 }
 
 // commitDoubtful commits the transactions that a damaged record may have committed, for a later replay.

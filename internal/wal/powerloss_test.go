@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"math/rand/v2"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -26,7 +28,11 @@ import (
 //   - no event whose take had been committed and synced;
 //   - nothing twice, nothing that was never put, and all in the order in which it was put.
 //
-// WAL_STATES is how many states are tried, WAL_SEED where to begin.
+// Now and then the process is killed in the middle of something and started again on what the system still holds in
+// memory, so that what one run has not synced is the next one's to lose.
+//
+// WAL_STATES is how many different states are opened, WAL_SEED where to begin. A state that a run has met before is
+// not opened again: what was found in it is held against what must be there now.
 
 func fromEnv(name string, otherwise int64) int64 {
 	if n, err := strconv.ParseInt(os.Getenv(name), 10, 64); err == nil {
@@ -36,26 +42,45 @@ func fromEnv(name string, otherwise int64) int64 {
 }
 
 func TestPowerLoss(t *testing.T) {
-	states := fromEnv("WAL_STATES", 20_000)
-	if testing.Short() {
-		states = min(states, 2_000)
+	states := int64(100_000)
+	switch {
+	case testing.Short():
+		states = 2_000
+	case racing: // there is nothing to race here
+		states = 10_000
 	}
+	states = fromEnv("WAL_STATES", states)
 	seed := fromEnv("WAL_SEED", time.Now().UnixNano()%1_000_000_000)
 	t.Logf("WAL_SEED=%d WAL_STATES=%d", seed, states)
-	begun := time.Now()
-	var done, next atomic.Int64
+	defer debug.SetGCPercent(debug.SetGCPercent(400)) // little is alive, and much is made
+	begun, told := time.Now(), time.Now()
+	var next, runs, calls, opened, met atomic.Int64
+	var mu sync.Mutex
+	tell := func() {
+		t.Logf("%d states opened, %d more met again, after each of %d system calls of %d runs, in %.0f s",
+			opened.Load(), met.Load(), calls.Load(), runs.Load(), time.Since(begun).Seconds())
+	}
 	var workers sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {
 		workers.Go(func() {
-			for done.Load() < states && !t.Failed() {
-				r := newRun(t, seed+next.Add(1)-1)
-				r.play()
-				done.Add(r.states)
+			for opened.Load() < states && !t.Failed() {
+				x := newRun(t, seed+next.Add(1)-1)
+				x.play()
+				runs.Add(1)
+				calls.Add(int64(x.calls))
+				opened.Add(int64(len(x.met)))
+				met.Add(x.again)
+				mu.Lock()
+				if time.Since(told) > time.Minute {
+					told = time.Now()
+					tell()
+				}
+				mu.Unlock()
 			}
 		})
 	}
 	workers.Wait()
-	t.Logf("%d states in %.1f s", done.Load(), time.Since(begun).Seconds())
+	tell()
 }
 
 // A run is one sequence of transactions and what is known of it from outside.
@@ -67,37 +92,56 @@ type run struct {
 	o    Options
 	l    *Log
 
-	step   int
-	states int64
-	calls  int
-	every  int // states for each system call
+	step  int
+	calls int
+	sum   maphash.Seed
+	met   map[uint64]*outcome // the states that were opened
+	again int64               // states that were met again
 
 	group  int
-	put    map[int]bool // every event that was ever handed to Put
-	acked  map[int]bool
-	taken  map[int]bool // a take was, or is just being, committed
-	synced map[int]bool // and the disk has it
+	tx     int
+	events []putEvent
 	held   []*Taken
 	failed bool
 
-	cutIn int // a checkpoint is cut in so many writes, while they are at work; 0 is not
-	cut   *cut
+	deadly int         // the process is killed about once in so many steps; 0 is never
+	killIn int         // the process ends in so many system calls; 0 is not
+	left   *vfs.Memory // what it has left
+	cutIn  int         // a checkpoint is cut in so many writes, while they are at work; 0 is not
+	cut    *cut
+
+	r2     rand.PCG
+	got    []bool // of check
+	lastTx []int  // of check
+}
+
+// A putEvent is an event that was ever handed to Put; its index in run.events is in its body.
+type putEvent struct {
+	group, tx int
+	acked     bool
+	taking    bool // a take was, or is just being, committed
+	taken     bool // that has returned
+	synced    bool // and the disk has it
+}
+
+// An outcome is what opening a state has yielded.
+type outcome struct {
+	ids []int32 // of the events, in order
+	rec *Recovery
 }
 
 func newRun(t *testing.T, seed int64) *run {
 	r := rand.New(rand.NewPCG(uint64(seed), 1))
-	x := &run{
-		t: t, seed: seed, r: r, m: vfs.NewMemory(), every: 12,
-		put: map[int]bool{}, acked: map[int]bool{}, taken: map[int]bool{}, synced: map[int]bool{},
-	}
+	x := &run{t: t, seed: seed, r: r, m: vfs.NewMemory(), sum: maphash.MakeSeed(), met: map[uint64]*outcome{}}
 	x.o = Options{
-		CheckpointDir: "/c", DataDirs: []string{"/d1", "/d2"}[:1+r.IntN(2)], Capacity: 40 + r.IntN(100),
+		CheckpointDir: "/c", DataDirs: []string{"/d1", "/d2"}[:1+r.IntN(2)], Capacity: 10 + r.IntN(130),
 		MaxFileSize: []int64{1500, 6000, 100_000}[r.IntN(3)], SyncTakes: r.IntN(3) == 0,
 		now: clock, fill: []int{-1, 700, 4096}[r.IntN(3)], Cache: []int{0, 5000}[r.IntN(2)],
 	}
 	if r.IntN(3) == 0 {
 		x.o.BackupDir, x.o.CompressBackup = "/b", r.IntN(2) == 0
 	}
+	x.deadly = []int{0, 10, 30}[r.IntN(3)]
 	if r.IntN(4) == 0 {
 		x.o.Keys, x.o.ActiveKey = fixedKeys{}, "k"
 	}
@@ -113,61 +157,92 @@ func (fixedKeys) Key(alias string) ([]byte, error) {
 func (x *run) fail(format string, args ...any) {
 	if !x.failed {
 		x.failed = true
-		x.t.Errorf("WAL_SEED=%d, step %d, call %d: %s", x.seed, x.step, x.calls, fmt.Sprintf(format, args...))
+		x.t.Errorf("WAL_SEED=%d, step %d, call %d: %s; %s", x.seed, x.step, x.calls, fmt.Sprintf(format, args...), x.o.String())
 	}
 }
 
 func (x *run) play() {
-	x.m.After = func(op vfs.Op) {
-		if x.failed {
-			return
-		}
-		if op.Kind == vfs.OpWrite && x.cutIn > 0 && strings.HasPrefix(op.Path, "/d") && !strings.Contains(op.Path, "meta") {
-			if x.cutIn--; x.cutIn == 0 {
-				x.cut = x.l.cut()
-			}
-		}
-		x.calls++
-		for i := range x.every {
-			x.lose(x.m, i)
-		}
-	}
+	x.m.After = x.after
 	x.open()
-	for x.step = 0; x.step < 30 && !x.failed; x.step++ {
-		n := x.r.IntN(24)
-		if n < 16 && x.r.IntN(5) == 0 {
-			x.cutIn = 1 + x.r.IntN(2)
+	for x.step = 0; x.step < 40 && !x.failed; x.step++ {
+		if x.deadly > 0 && x.r.IntN(x.deadly) == 0 {
+			x.killIn = 1 + x.r.IntN(20)
 		}
-		switch {
-		case n < 9:
-			x.putSome()
-		case n < 16:
-			x.takeSome()
-		case n < 17:
-			x.checked(x.l.Sync(context.Background()))
-			x.allSynced()
-		case n < 22:
-			x.checked(x.l.Checkpoint())
-			x.allSynced()
-		case n < 23:
-			x.giveBack()
-			x.checked(x.l.Close(x.r.IntN(2) == 0))
-			x.allSynced()
-			x.open()
-		default: // SIGKILL, and a start after it
-			x.held = nil
-			m := x.m.Clone()
-			m.After, x.m.After = x.m.After, nil
-			x.m = m
-			x.open()
+		x.act()
+		if x.deadly > 0 && x.left == nil && x.r.IntN(2*x.deadly) == 0 {
+			x.kill()
 		}
-		x.cutIn = 0
-		if x.cut != nil && !x.failed {
-			x.checked(x.l.finish(x.cut, false))
-			x.cut = nil
+		for x.left != nil && !x.failed {
+			x.restart()
 		}
 	}
 	x.m.After = nil
+}
+
+// kill is SIGKILL: it loses nothing but the process. What that would still have done, it does where nobody looks.
+func (x *run) kill() {
+	x.left = x.m.Killed()
+	x.m.After = nil
+}
+
+// restart is a start after SIGKILL.
+func (x *run) restart() {
+	x.m, x.left = x.left, nil
+	x.m.After = x.after
+	x.held, x.cut, x.cutIn, x.killIn = nil, nil, 0, 0
+	if x.r.IntN(4) == 0 {
+		x.killIn = 1 + x.r.IntN(40)
+	}
+	x.open()
+}
+
+// after is told of every system call.
+func (x *run) after(op vfs.Op) {
+	if x.failed {
+		return
+	}
+	if op.Kind == vfs.OpWrite && x.cutIn > 0 && strings.HasPrefix(op.Path, "/d") && !strings.Contains(op.Path, "meta") {
+		if x.cutIn--; x.cutIn == 0 {
+			x.cut = x.l.cut()
+		}
+	}
+	x.calls++
+	x.lose()
+	if x.killIn > 0 {
+		if x.killIn--; x.killIn == 0 {
+			x.kill()
+		}
+	}
+}
+
+func (x *run) act() {
+	n := x.r.IntN(46)
+	if n < 32 && x.r.IntN(5) == 0 {
+		x.cutIn = 1 + x.r.IntN(2)
+	}
+	switch {
+	case n < 18:
+		x.putSome()
+	case n < 32:
+		x.takeSome()
+	case n < 34:
+		x.checked(x.l.Sync(context.Background()))
+		x.allSynced()
+	case n < 44:
+		x.checked(x.l.Checkpoint())
+		x.allSynced()
+	default:
+		x.giveBack()
+		x.checked(x.l.Close(x.r.IntN(2) == 0))
+		x.allSynced()
+		x.open()
+	}
+	x.cutIn = 0
+	if x.cut != nil && x.left == nil && !x.failed {
+		k := x.cut
+		x.cut = nil
+		x.checked(x.l.finish(k, false))
+	}
 }
 
 func (x *run) open() {
@@ -190,8 +265,12 @@ func (x *run) checked(err error) {
 }
 
 func (x *run) allSynced() {
-	for id := range x.taken {
-		x.synced[id] = true
+	if x.left != nil {
+		return
+	}
+	for i := range x.events {
+		e := &x.events[i]
+		e.synced = e.taken
 	}
 }
 
@@ -202,12 +281,11 @@ func (x *run) giveBack() {
 	x.held = nil
 }
 
-// events returns n events of a transaction; the number in the body is group, transaction and place.
-func (x *run) events(tx, n int) (flume.Batch, []int) {
+// batch returns n events of a transaction.
+func (x *run) batch(n int) flume.Batch {
 	var b flume.Batch
-	var ids []int
-	for i := range n {
-		id := x.group*10000 + tx*100 + i
+	for range n {
+		id := len(x.events)
 		size := x.r.IntN(40)
 		if x.r.IntN(8) == 0 {
 			size = x.r.IntN(1200)
@@ -216,29 +294,27 @@ func (x *run) events(tx, n int) (flume.Batch, []int) {
 			Headers: flume.Headers{{Key: "k", Value: strings.Repeat("h", x.r.IntN(5))}},
 			Body:    []byte(strconv.Itoa(id) + " " + strings.Repeat("x", size)),
 		})
-		ids = append(ids, id)
-		x.put[id] = true
+		x.events = append(x.events, putEvent{group: x.group, tx: x.tx})
 	}
-	return b, ids
+	x.tx++
+	return b
 }
 
 // putSome puts a few transactions that wait for each other, so that one write brings several of them.
 func (x *run) putSome() {
 	x.group++
-	var all []int
+	first := len(x.events)
 	var es []*entry
 	room := x.o.Capacity - x.l.Events()
-	for tx := range 1 + x.r.IntN(4) {
+	for range 1 + x.r.IntN(4) {
 		n := min(room, 1+x.r.IntN(5))
-		if n == 0 {
+		if n <= 0 {
 			break
 		}
 		room -= n
-		b, ids := x.events(tx, n)
-		all = append(all, ids...)
 		x.checked(x.l.Reserve(context.Background(), n))
 		e := &entry{}
-		e.puts(b)
+		e.puts(x.batch(n))
 		e.tx = x.l.tx.Add(1)
 		es = append(es, e)
 	}
@@ -255,8 +331,8 @@ func (x *run) putSome() {
 		}
 		x.checked(e.err)
 	}
-	for _, id := range all {
-		x.acked[id] = true
+	for i := range x.events[first:] {
+		x.events[first+i].acked = x.left == nil
 	}
 	x.allSynced()
 }
@@ -280,123 +356,165 @@ func (x *run) takeSome() {
 	if n := len(t.Batch()); n > 1 && x.r.IntN(4) == 0 {
 		x.held = append(x.held, t.Split([]int{x.r.IntN(n)}))
 	}
-	for _, e := range t.Batch() {
-		x.taken[number(e)] = true
+	batch := t.Batch()
+	for _, e := range batch {
+		x.events[number(e)].taking = true
 	}
 	x.checked(t.Commit(context.Background()))
+	for _, e := range batch {
+		x.events[number(e)].taken = x.left == nil
+	}
 	if x.o.SyncTakes {
 		x.allSynced()
 	}
 }
 
+// number is what stands first in the body of an event, -1 when that is no number.
 func number(e flume.Event) int {
-	s, _, _ := strings.Cut(string(e.Body), " ")
-	n, err := strconv.Atoi(s)
-	if err != nil {
+	n, at := 0, 0
+	for at < len(e.Body) && e.Body[at] >= '0' && e.Body[at] <= '9' {
+		n, at = 10*n+int(e.Body[at]-'0'), at+1
+	}
+	if at == 0 || at < len(e.Body) && e.Body[at] != ' ' {
 		return -1
 	}
 	return n
 }
 
-// lose opens what a power cut might leave.
-func (x *run) lose(m *vfs.Memory, i int) {
-	r := rand.New(rand.NewPCG(uint64(x.seed), uint64(x.calls*1000+i+2)))
-	c := m.Crash(r)
-	x.states++
-	if r.IntN(6) == 0 { // and the power goes again while it is opened
-		var again *vfs.Memory
-		left := 1 + r.IntN(40)
-		c.After = func(vfs.Op) {
-			if left--; left == 0 {
-				again = c.Crash(r)
-			}
-		}
-		l, _, err := Open(c, x.o)
-		if err != nil {
-			x.fail("opening, to crash again: %v", err)
-			return
-		}
-		_ = l
-		if again != nil {
-			c = again
-			x.states++
-		} else {
-			c = c.Clone()
-		}
-		c.After = nil
+// lose opens what a power cut might leave now.
+func (x *run) lose() {
+	x.r2.Seed(uint64(x.seed), uint64(x.calls+2))
+	r := rand.New(&x.r2)
+	tries := 9
+	if x.m.Synced() {
+		tries = 1 // nothing can be lost
+	}
+	for range tries {
+		x.verify(x.m.Crash(r), r, false, true)
 	}
 	// A disk may also lose what was safe on it: then there is the backup, or the log itself. That may bring events
 	// again whose takes lie in a data file that is no longer there.
-	spoilt := r.IntN(8) == 0
-	if spoilt {
-		wipe(x.t, c, "/c")
-		if x.o.BackupDir != "" && r.IntN(2) == 0 {
-			wipe(x.t, c, "/b")
-		}
+	c := x.m.Crash(r)
+	wipe(x.t, c, "/c")
+	if x.o.BackupDir != "" && r.IntN(2) == 0 {
+		wipe(x.t, c, "/b")
 	}
-	x.verify(c, spoilt)
+	x.verify(c, r, true, true)
 }
 
-func (x *run) verify(c *vfs.Memory, spoilt bool) {
+// verify opens a state. spoilt: something is missing that had been synced. cut: the power may go while it is opened.
+func (x *run) verify(c *vfs.Memory, r *rand.Rand, spoilt, cut bool) {
+	if x.failed {
+		return
+	}
+	sum := c.Sum(x.sum)
+	if o := x.met[sum]; o != nil {
+		x.again++
+		x.check(o, spoilt)
+		return
+	}
+	var again []*vfs.Memory
+	if cut {
+		in := 1 + r.IntN(40)
+		c.After = func(vfs.Op) {
+			if in--; in == 0 {
+				again = append(again, c.Crash(r), c.Crash(r))
+				in = 1 + r.IntN(40)
+			}
+		}
+	}
+	o := x.look(c)
+	if o == nil {
+		return
+	}
+	x.met[sum] = o
+	x.check(o, spoilt)
+	for _, c := range again {
+		x.verify(c, r, spoilt, false)
+	}
+}
+
+// look opens a state and takes everything; nil is that it could not.
+func (x *run) look(c *vfs.Memory) *outcome {
 	l, rec, err := Open(c, x.o)
 	if err != nil {
 		x.fail("opening after a crash: %v", err)
-		return
+		return nil
 	}
+	c.After = nil
 	if len(rec.Missing) > 0 || rec.Strange > 0 {
 		x.fail("the checkpoint points to nowhere: %+v", rec)
 	}
-	got := map[int]bool{}
-	last, lastTx := 0, map[int]int{}
+	out := &outcome{rec: rec}
 	for {
 		t, err := l.Take(1000, 1<<30)
 		if err != nil {
 			x.fail("taking after a crash: %v", err)
-			return
+			return nil
 		}
 		if t == nil {
 			break
 		}
 		for _, e := range t.Batch() {
-			id := number(e)
-			switch {
-			case !x.put[id]:
-				x.fail("event %d was never put", id)
-			case got[id]:
-				x.fail("event %d comes twice; %+v; %s", id, rec, x.o.String())
-			case x.synced[id] && !spoilt:
-				x.fail("event %d was taken for good and comes again", id)
-			case id/10000 < last && !spoilt:
-				x.fail("event %d comes after one of group %d", id, last)
-			case id <= lastTx[id/100]:
-				x.fail("event %d comes after %d", id, lastTx[id/100])
-			}
-			got[id], last, lastTx[id/100] = true, id/10000, id
+			out.ids = append(out.ids, int32(number(e)))
 		}
 		if err := t.Commit(context.Background()); err != nil {
 			x.fail("committing after a crash: %v", err)
-			return
+			return nil
 		}
 	}
-	for id := range x.acked {
-		if !got[id] && !x.taken[id] {
-			x.fail("event %d is lost; recovery: %+v", id, rec)
-			return
-		}
+	if len(x.met)%16 == 0 {
+		x.goOn(c, l)
 	}
-	if x.calls%16 == 0 {
-		if err := l.Close(true); err != nil {
-			x.fail("closing after a crash: %v", err)
-		}
-		o := x.o
-		o.Strict = true
-		l, rec, err := Open(c, o)
-		if err != nil || rec.Events != 0 {
-			x.fail("opening once more: %+v, %v", rec, err)
+	return out
+}
+
+// goOn closes a log in which nothing is left and opens it once more.
+func (x *run) goOn(c *vfs.Memory, l *Log) {
+	if err := l.Close(true); err != nil {
+		x.fail("closing after a crash: %v", err)
+	}
+	o := x.o
+	o.Strict = true
+	l, rec, err := Open(c, o)
+	if err != nil || rec.Events != 0 {
+		x.fail("opening once more: %+v, %v", rec, err)
+		return
+	}
+	if err := l.Close(true); err != nil && !errors.Is(err, ErrClosed) {
+		x.fail("closing once more: %v", err)
+	}
+}
+
+// check holds what a state has yielded against what must be in it.
+func (x *run) check(o *outcome, spoilt bool) {
+	x.got = slices.Grow(x.got[:0], len(x.events))[:len(x.events)]
+	x.lastTx = slices.Grow(x.lastTx[:0], x.tx)[:x.tx]
+	clear(x.got)
+	clear(x.lastTx)
+	last := 0
+	for _, id := range o.ids {
+		if id < 0 || int(id) >= len(x.events) {
+			x.fail("event %d was never put", id)
 			return
 		}
-		if err := l.Close(true); err != nil && !errors.Is(err, ErrClosed) {
-			x.fail("closing once more: %v", err)
+		e := &x.events[id]
+		switch {
+		case x.got[id]:
+			x.fail("event %d comes twice; recovery: %+v", id, o.rec)
+		case e.synced && !spoilt:
+			x.fail("event %d was taken for good and comes again; recovery: %+v", id, o.rec)
+		case e.group < last && !spoilt:
+			x.fail("event %d comes after one of group %d", id, last)
+		case int(id) < x.lastTx[e.tx]:
+			x.fail("event %d comes after %d", id, x.lastTx[e.tx]-1)
+		}
+		x.got[id], last, x.lastTx[e.tx] = true, e.group, int(id)+1
+	}
+	for id, e := range x.events {
+		if e.acked && !x.got[id] && !e.taking {
+			x.fail("event %d is lost; recovery: %+v", id, o.rec)
+			return
 		}
 	}
 }

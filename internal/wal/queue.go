@@ -51,19 +51,24 @@ func (c *chunk) append(p Pointer) {
 			c.file = p.File()
 		}
 		if c.file == p.File() {
-			// A chunk is made as long as it gets, so that what a snapshot has seen of it stays where it is.
-			if c.offsets == nil {
-				c.offsets = make([]uint32, 0, chunkLen)
-			}
-			c.offsets = append(c.offsets, uint32(p.Offset()))
+			c.offsets = append(roomy(c.offsets), uint32(p.Offset()))
 			return
 		}
-		c.mixed = make([]Pointer, len(c.offsets), chunkLen)
+		c.mixed = make([]Pointer, len(c.offsets), cap(c.offsets))
 		for i, o := range c.offsets {
 			c.mixed[i] = pointer(c.file, int64(o))
 		}
 	}
-	c.mixed = append(c.mixed, p)
+	c.mixed = append(roomy(c.mixed), p)
+}
+
+// roomy returns s with room for one more, and in the end for as many as a chunk gets. What a snapshot has seen stays
+// where it is.
+func roomy[T any](s []T) []T {
+	if len(s) < cap(s) {
+		return s
+	}
+	return append(make([]T, 0, max(chunkLen/64, 4*len(s))), s...)
 }
 
 func newQueue() *queue { return &queue{counts: map[uint32]int{}} }

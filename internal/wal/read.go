@@ -166,7 +166,7 @@ func (r *reader) view(h *handle, d *dataFile, off int64, n int) ([]byte, error) 
 		return nil, nil
 	}
 	if int64(cap(r.buf)) < want {
-		r.buf = make([]byte, max(want, leastRead))
+		r.buf = make([]byte, want)
 	}
 	r.file = 0
 	m, err := h.ReadAt(r.buf[:want], off)

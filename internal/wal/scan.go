@@ -193,7 +193,7 @@ func (s *scanner) decrypt(b []byte) []byte {
 		return b
 	}
 	if cap(s.plain) < len(b) {
-		s.plain = make([]byte, max(len(b), 1<<16))
+		s.plain = make([]byte, max(len(b), int(min(1<<16, s.size))))
 	}
 	s.plain = s.plain[:len(b)]
 	s.cipher.apply(s.plain, b)

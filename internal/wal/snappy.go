@@ -69,7 +69,7 @@ type snappyWriter struct {
 }
 
 func newSnappyWriter(w io.Writer) *snappyWriter {
-	s := &snappyWriter{w: w, buf: make([]byte, 0, snappyChunk)}
+	s := &snappyWriter{w: w}
 	head := binary.BigEndian.AppendUint32([]byte(snappyMagic), 1)
 	_, s.err = w.Write(binary.BigEndian.AppendUint32(head, 1))
 	return s
