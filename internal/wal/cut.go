@@ -18,6 +18,8 @@ type checkpointer struct {
 	upgrade string      // the name that a checkpoint of version 2 is kept under; "" is none
 	stale   []*dataFile // metas that could not be written
 	doomed  []*dataFile // to be removed after the next checkpoint
+	// The files that the ring is in.
+	inUse, spare, backup ringFile
 	// backedUp is the oldest data file that the complete backup needs; 0 as long as that is not known.
 	backedUp uint32
 }

@@ -20,10 +20,10 @@ func (l *Log) publish(k *cut) error {
 	c := &l.checkpoints
 	dir := l.o.CheckpointDir
 	at := func(name string) string { return filepath.Join(dir, name) }
-	if err := l.writeRing(at(ringSpare), k); err != nil {
+	if err := l.writeRing(at(ringSpare), k, &c.spare); err != nil {
 		return err
 	}
-	if err := writeFile(l.fsys, at(metaSpare), k.meta()); err != nil {
+	if err := writeFile(l.fsys, at(metaSpare), k.meta(l.slot(k, k.queue.low()))); err != nil {
 		return err
 	}
 	if err := l.fsys.SyncDir(dir); err != nil {
@@ -49,9 +49,12 @@ func (l *Log) publish(k *cut) error {
 			}
 		}
 	}
+	was, is := c.inUse, c.spare
+	c.inUse, c.spare = ringFile{}, ringFile{}
 	if err := l.swap(at(ringName), at(ringMoving), at(ringSpare)); err != nil {
 		return err
 	}
+	c.inUse, c.spare = is, was
 	if err := l.swap(at(metaName), at(metaMoving), at(metaSpare)); err != nil {
 		return err
 	}
@@ -86,9 +89,9 @@ func (l *Log) swap(inUse, moving, spare string) error {
 	return nil
 }
 
-// meta is checkpoint.meta.
-func (k *cut) meta() []byte {
-	m := checkpointMeta{woid: k.woid, size: k.queue.size}
+// meta is checkpoint.meta of a ring whose first event is in slot head.
+func (k *cut) meta(head int) []byte {
+	m := checkpointMeta{woid: k.woid, size: k.queue.size, head: head}
 	for id, n := range k.queue.counts {
 		m.active = append(m.active, fileCount{id, n})
 	}
@@ -96,9 +99,9 @@ func (k *cut) meta() []byte {
 	return m.encode()
 }
 
-// ringHead is the first slots of the file checkpoint.
+// ringHead is what the first slots of the file checkpoint say.
 func (k *cut) ringHead() []byte {
-	b := make([]byte, queueAt)
+	b := make([]byte, slotActive*slotSize)
 	binary.BigEndian.PutUint64(b[slotVersion*slotSize:], formatVersion)
 	binary.BigEndian.PutUint64(b[slotOrder*slotSize:], uint64(k.woid))
 	binary.BigEndian.PutUint64(b[slotOwner*slotSize:], uint64(k.woid))
@@ -109,20 +112,38 @@ func (k *cut) ringHead() []byte {
 // more events than that, when takes have come back that had made room for puts.
 func (l *Log) slots(k *cut) int { return max(l.o.Capacity, k.queue.size) }
 
-// writeRing writes the cut into the file name, whose slots beyond the queue keep what they had.
-func (l *Log) writeRing(name string, k *cut) error {
+// slot is the place of a position in the ring. It stays the same from one checkpoint to the next, so that only what
+// has come since a file was last written has to be written into it.
+func (l *Log) slot(k *cut, pos int64) int { return int(pos % int64(l.slots(k))) }
+
+// A ringFile is what is known of a file of the ring.
+type ringFile struct {
+	slots int
+	has   span // these positions are in their slots
+}
+
+// writeRing writes the cut into the file name. Slots beyond the queue keep what they had.
+func (l *Log) writeRing(name string, k *cut, r *ringFile) error {
 	w, err := openOrCreate(l.fsys, name)
 	if err != nil {
 		return err
 	}
-	err = l.fillRing(w, k)
+	has := r.has
+	if r.slots != l.slots(k) {
+		has = span{}
+	}
+	*r = ringFile{}
+	err = l.fillRing(w, k, has)
 	if err != nil {
 		err = fmt.Errorf("writing %s: %w", name, err)
 	}
-	return errors.Join(err, w.Close())
+	if err = errors.Join(err, w.Close()); err == nil {
+		*r = ringFile{l.slots(k), span{k.queue.next, k.queue.end}}
+	}
+	return err
 }
 
-func (l *Log) fillRing(w vfs.File, k *cut) error {
+func (l *Log) fillRing(w vfs.File, k *cut, has span) error {
 	size := int64(l.slots(k)+slotQueue) * slotSize
 	was, err := w.Size()
 	if err != nil {
@@ -139,6 +160,7 @@ func (l *Log) fillRing(w vfs.File, k *cut) error {
 		}
 	}
 	if was != size {
+		has = span{} // somebody else's file
 		if err := w.Allocate(size); err != nil {
 			return err
 		}
@@ -149,8 +171,8 @@ func (l *Log) fillRing(w vfs.File, k *cut) error {
 	if _, err := w.WriteAt(k.ringHead(), 0); err != nil {
 		return err
 	}
-	if err := k.eachSlot(func(b []byte, off int64) error {
-		_, err := w.WriteAt(b, off)
+	if err := k.eachSlot(has, func(at int64) int { return l.slot(k, at) }, func(b []byte, slot int) error {
+		_, err := w.WriteAt(b, queueAt+int64(slot)*slotSize)
 		return err
 	}); err != nil {
 		return err
@@ -158,28 +180,35 @@ func (l *Log) fillRing(w vfs.File, k *cut) error {
 	return w.Sync()
 }
 
-// eachSlot calls write with the slots of the queue, in large runs in order.
-func (k *cut) eachSlot(write func(b []byte, off int64) error) error {
-	buf := make([]byte, 0, min(max(k.queue.size, 1), ringBlock)*slotSize)
-	off := int64(queueAt)
+// eachSlot calls write with the slots of the queue but those in skip, in runs as large as can be, in order.
+func (k *cut) eachSlot(skip span, slot func(at int64) int, write func(b []byte, slot int) error) error {
+	var buf []byte
+	first, next := 0, 0 // slots of buf, and the one behind
 	flush := func() error {
-		err := write(buf, off)
-		off += int64(len(buf))
+		if len(buf) == 0 {
+			return nil
+		}
+		err := write(buf, first)
 		buf = buf[:0]
 		return err
 	}
-	err := k.queue.each(func(ps []Pointer) error {
-		if len(buf) > 0 && len(buf)+len(ps)*slotSize > cap(buf) {
-			if err := flush(); err != nil {
-				return err
+	err := k.queue.each(skip, func(at int64, ps []Pointer) error {
+		for i, p := range ps {
+			if s := slot(at + int64(i)); s != next || len(buf) == ringBlock*slotSize {
+				if err := flush(); err != nil {
+					return err
+				}
+				next = s
 			}
-		}
-		for _, p := range ps {
+			if len(buf) == 0 {
+				first = next
+			}
 			buf = binary.BigEndian.AppendUint64(buf, uint64(p))
+			next++
 		}
 		return nil
 	})
-	if err != nil || len(buf) == 0 {
+	if err != nil {
 		return err
 	}
 	return flush()
@@ -196,11 +225,12 @@ func (l *Log) backUp(k *cut) error {
 		return err
 	}
 	var err error
-	other := ringName
+	head, other := 0, ringName
 	if l.o.CompressBackup {
 		err = l.writeSnappy(at(ringSnappy), k)
 	} else {
-		err, other = l.writeRing(at(ringName), k), ringSnappy
+		err, other = l.writeRing(at(ringName), k, &l.checkpoints.backup), ringSnappy
+		head = l.slot(k, k.queue.low())
 	}
 	if err != nil {
 		return err
@@ -208,7 +238,7 @@ func (l *Log) backUp(k *cut) error {
 	if err := remove(l.fsys, at(other)); err != nil {
 		return err
 	}
-	if err := writeFile(l.fsys, at(metaName), k.meta()); err != nil {
+	if err := writeFile(l.fsys, at(metaName), k.meta(head)); err != nil {
 		return err
 	}
 	for _, name := range []string{inflightPuts, inflightTakes} {
@@ -255,22 +285,34 @@ func (l *Log) writeSnappy(name string, k *cut) error {
 
 func (l *Log) compress(w io.Writer, k *cut) error {
 	z := newSnappyWriter(w)
-	if _, err := z.Write(k.ringHead()); err != nil {
+	head := k.ringHead()
+	if _, err := z.Write(head); err != nil {
 		return err
 	}
-	if err := k.eachSlot(func(b []byte, _ int64) error {
+	if err := writeZeros(z, queueAt-len(head)); err != nil {
+		return err
+	}
+	low := k.queue.low()
+	if err := k.eachSlot(span{}, func(at int64) int { return int(at - low) }, func(b []byte, _ int) error {
 		_, err := z.Write(b)
 		return err
 	}); err != nil {
 		return err
 	}
-	zeros := make([]byte, snappyChunk)
-	for left := (l.slots(k) - k.queue.size) * slotSize; left > 0; {
-		n := min(left, len(zeros))
-		if _, err := z.Write(zeros[:n]); err != nil {
-			return err
-		}
-		left -= n
+	if err := writeZeros(z, (l.slots(k)-k.queue.size)*slotSize); err != nil {
+		return err
 	}
 	return z.Close()
+}
+
+func writeZeros(w io.Writer, n int) error {
+	zeros := make([]byte, min(n, snappyChunk))
+	for n > 0 {
+		k := min(n, len(zeros))
+		if _, err := w.Write(zeros[:k]); err != nil {
+			return err
+		}
+		n -= k
+	}
+	return nil
 }

@@ -281,10 +281,20 @@ func (s *snapshot) drop(gone span) {
 	}
 }
 
-// each calls do with all events in order, in runs of at most chunkLen, until do fails.
-func (s *snapshot) each(do func([]Pointer) error) error {
-	buf := make([]Pointer, 0, chunkLen)
-	for _, e := range append(slices.Clone(s.early), span{s.next, s.end}) {
+// low is the position of the first event, once those that were taken or given back have moved up to next.
+func (s *snapshot) low() int64 {
+	low := s.next
+	for _, e := range s.early {
+		low -= e.to - e.from
+	}
+	return low
+}
+
+// each calls do with all events in order but those in skip, in runs of at most chunkLen and with the position that the
+// first of a run would have if the events before next stood right before it, until do fails.
+func (s *snapshot) each(skip span, do func(at int64, ps []Pointer) error) error {
+	buf := make([]Pointer, 0, min(chunkLen, s.size))
+	runs := func(at int64, e span) error {
 		for from := e.from; from < e.to; {
 			to := min(e.to, from-from%chunkLen+chunkLen)
 			c := &s.chunks[from/chunkLen-s.first]
@@ -292,16 +302,34 @@ func (s *snapshot) each(do func([]Pointer) error) error {
 			for pos := from; pos < to; pos++ {
 				buf = append(buf, c.at(int(pos%chunkLen)))
 			}
-			if err := do(buf); err != nil {
+			if err := do(at, buf); err != nil {
 				return err
 			}
+			at += to - from
 			from = to
 		}
+		return nil
 	}
-	for m := range slices.Chunk(s.more, chunkLen) {
-		if err := do(m); err != nil {
+	at := s.low()
+	for _, e := range s.early {
+		if err := runs(at, e); err != nil {
 			return err
 		}
+		at += e.to - e.from
+	}
+	from := s.next
+	if skip.from <= from {
+		from = min(max(from, skip.to), s.end)
+	}
+	if err := runs(from, span{from, s.end}); err != nil {
+		return err
+	}
+	at = s.end
+	for m := range slices.Chunk(s.more, chunkLen) {
+		if err := do(at, m); err != nil {
+			return err
+		}
+		at += int64(len(m))
 	}
 	return nil
 }

@@ -97,12 +97,17 @@ func TestQueueIsAList(t *testing.T) {
 					t.Fatalf("size %d, waiting %d; want %d, %d", q.size, q.waiting(), len(want), len(waiting()))
 				}
 				s := q.snapshot()
-				var got []Pointer
-				if err := s.each(func(ps []Pointer) error { got = append(got, ps...); return nil }); err != nil {
-					t.Fatal(err)
-				}
-				if !slices.Equal(got, want) {
-					t.Fatalf("the snapshot has %d events, want %d", len(got), len(want))
+				for _, skip := range []span{{}, {s.first * chunkLen, (s.next + s.end) / 2}, {0, s.next}, {s.next + 1, s.end}} {
+					ring := make([]Pointer, len(all)+1) // what is skipped is there already
+					if skip.from <= s.next && skip.to > s.next {
+						copy(ring[s.next:], all[s.next:skip.to])
+					}
+					if err := s.each(skip, func(at int64, ps []Pointer) error { copy(ring[at:], ps); return nil }); err != nil {
+						t.Fatal(err)
+					}
+					if got := ring[s.low():s.end]; !slices.Equal(got, want) {
+						t.Fatalf("skipping %v, the snapshot has %v, want %v", skip, got, want)
+					}
 				}
 				if len(s.counts) != len(counts) {
 					t.Fatalf("counts %v, want %v", s.counts, counts)
@@ -138,7 +143,7 @@ func TestSnapshotStays(t *testing.T) {
 		q.done(x)
 	}
 	i := int64(0)
-	if err := s.each(func(ps []Pointer) error {
+	if err := s.each(span{}, func(_ int64, ps []Pointer) error {
 		for _, p := range ps {
 			if p != pointer(1, i*40) {
 				t.Fatalf("event %d is %v", i, p)
