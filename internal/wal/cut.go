@@ -18,8 +18,8 @@ type checkpointer struct {
 	upgrade string      // the name that a checkpoint of version 2 is kept under; "" is none
 	stale   []*dataFile // metas that could not be written
 	doomed  []*dataFile // to be removed after the next checkpoint
-	// The files that the ring is in.
-	inUse, spare, backup ringFile
+	// The positions that the files of the ring have in their slots, as far as this run has written them.
+	inUse, spare, backup span
 	// backedUp is the oldest data file that the complete backup needs; 0 as long as that is not known.
 	backedUp uint32
 }

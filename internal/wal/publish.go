@@ -50,7 +50,7 @@ func (l *Log) publish(k *cut) error {
 		}
 	}
 	was, is := c.inUse, c.spare
-	c.inUse, c.spare = ringFile{}, ringFile{}
+	c.inUse, c.spare = span{}, span{}
 	if err := l.swap(at(ringName), at(ringMoving), at(ringSpare)); err != nil {
 		return err
 	}
@@ -116,34 +116,26 @@ func (l *Log) slots(k *cut) int { return max(l.o.Capacity, k.queue.size) }
 // has come since a file was last written has to be written into it.
 func (l *Log) slot(k *cut, pos int64) int { return int(pos % int64(l.slots(k))) }
 
-// A ringFile is what is known of a file of the ring.
-type ringFile struct {
-	slots int
-	has   span // these positions are in their slots
-}
-
-// writeRing writes the cut into the file name. Slots beyond the queue keep what they had.
-func (l *Log) writeRing(name string, k *cut, r *ringFile) error {
+// writeRing writes the cut into the file name, which has the positions of has already. Slots beyond the queue keep what
+// they had.
+func (l *Log) writeRing(name string, k *cut, has *span) error {
 	w, err := openOrCreate(l.fsys, name)
 	if err != nil {
 		return err
 	}
-	has := r.has
-	if r.slots != l.slots(k) {
-		has = span{}
-	}
-	*r = ringFile{}
-	err = l.fillRing(w, k, has)
+	skip := *has
+	*has = span{}
+	err = l.fillRing(w, k, skip)
 	if err != nil {
 		err = fmt.Errorf("writing %s: %w", name, err)
 	}
 	if err = errors.Join(err, w.Close()); err == nil {
-		*r = ringFile{l.slots(k), span{k.queue.next, k.queue.end}}
+		*has = span{k.queue.next, k.queue.end}
 	}
 	return err
 }
 
-func (l *Log) fillRing(w vfs.File, k *cut, has span) error {
+func (l *Log) fillRing(w vfs.File, k *cut, skip span) error {
 	size := int64(l.slots(k)+slotQueue) * slotSize
 	was, err := w.Size()
 	if err != nil {
@@ -160,7 +152,7 @@ func (l *Log) fillRing(w vfs.File, k *cut, has span) error {
 		}
 	}
 	if was != size {
-		has = span{} // somebody else's file
+		skip = span{} // of another capacity, or new
 		if err := w.Allocate(size); err != nil {
 			return err
 		}
@@ -171,7 +163,7 @@ func (l *Log) fillRing(w vfs.File, k *cut, has span) error {
 	if _, err := w.WriteAt(k.ringHead(), 0); err != nil {
 		return err
 	}
-	if err := k.eachSlot(has, func(at int64) int { return l.slot(k, at) }, func(b []byte, slot int) error {
+	if err := k.eachSlot(skip, func(at int64) int { return l.slot(k, at) }, func(b []byte, slot int) error {
 		_, err := w.WriteAt(b, queueAt+int64(slot)*slotSize)
 		return err
 	}); err != nil {
