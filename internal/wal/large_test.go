@@ -44,6 +44,18 @@ func TestLarge(t *testing.T) {
 	child("drain")
 }
 
+// bytesWritten is what this process has written so far.
+func bytesWritten() int64 {
+	b, err := os.ReadFile("/proc/self/io")
+	if err != nil {
+		return 0
+	}
+	_, after, _ := strings.Cut(string(b), "wchar: ")
+	n, _, _ := strings.Cut(after, "\n")
+	v, _ := strconv.ParseInt(n, 10, 64)
+	return v
+}
+
 func resident() string {
 	b, err := os.ReadFile("/proc/self/status")
 	if err != nil {
@@ -83,6 +95,7 @@ func TestLargeStep(t *testing.T) {
 	switch what {
 	case "fill":
 		b := benchBatch(1000, 500)
+		checkpoints, spent, wrote := 0, time.Duration(0), int64(0)
 		for range n / len(b) {
 			if err := l.Reserve(t.Context(), len(b)); err != nil {
 				t.Fatal(err)
@@ -91,12 +104,15 @@ func TestLargeStep(t *testing.T) {
 				t.Fatal(err)
 			}
 			if l.Tail() > 256<<20 {
+				at, was := time.Now(), bytesWritten()
 				if err := l.Checkpoint(); err != nil {
 					t.Fatal(err)
 				}
+				checkpoints, spent, wrote = checkpoints+1, spent+time.Since(at), wrote+bytesWritten()-was
 			}
 		}
 		t.Logf("%s: %d events in %.1f s; %s", what, n, time.Since(begun).Seconds(), resident())
+		t.Logf("%s: %d checkpoints, which took %.2f s and wrote %d MB", what, checkpoints, spent.Seconds(), wrote/1e6)
 	case "drain":
 		got := 0
 		for {
