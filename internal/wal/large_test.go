@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -13,7 +15,7 @@ import (
 )
 
 // TestLarge measures, when WAL_LARGE says with how many events of 500 bytes: filling, opening after SIGKILL from the
-// checkpoint, opening without one, draining what is cold, and the memory of each. WAL_BENCH_DIR names the disk.
+// checkpoint, opening without one, draining what is cold by WAL_TAKERS takers, and the memory of each. WAL_BENCH_DIR names the disk.
 func TestLarge(t *testing.T) {
 	n := int(fromEnv("WAL_LARGE", 0))
 	if n == 0 {
@@ -114,22 +116,29 @@ func TestLargeStep(t *testing.T) {
 		t.Logf("%s: %d events in %.1f s; %s", what, n, time.Since(begun).Seconds(), resident())
 		t.Logf("%s: %d checkpoints, which took %.2f s and wrote %d MB", what, checkpoints, spent.Seconds(), wrote/1e6)
 	case "drain":
-		got := 0
-		for {
-			x, err := l.Take(1000, 1<<20)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if x == nil {
-				break
-			}
-			got += len(x.Batch())
-			if err := x.Commit(t.Context()); err != nil {
-				t.Fatal(err)
-			}
+		var got atomic.Int64
+		var all sync.WaitGroup
+		takers := fromEnv("WAL_TAKERS", 1)
+		for range takers {
+			all.Go(func() {
+				for {
+					x, err := l.Take(1000, 1<<20)
+					if err != nil {
+						t.Error(err)
+					}
+					if x == nil {
+						return
+					}
+					got.Add(int64(len(x.Batch())))
+					if err := x.Commit(t.Context()); err != nil {
+						t.Error(err)
+					}
+				}
+			})
 		}
+		all.Wait()
 		took := time.Since(begun).Seconds()
-		t.Logf("%s: %d events in %.1f s, %.0f MB/s of bodies; %s", what, got, took, float64(got)*500/1e6/took, resident())
+		t.Logf("%s by %d: %d events in %.1f s, %.0f MB/s of bodies; %s", what, takers, got.Load(), took, float64(got.Load())*500/1e6/took, resident())
 	}
 	os.Exit(0) // as SIGKILL would, nothing is closed
 }

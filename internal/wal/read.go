@@ -215,8 +215,7 @@ func decode(arena []byte, fs []fetched, bad func(i int, why error)) flume.Batch 
 			bad(i, err)
 			continue
 		}
-		_, k, _ := checkEvent(rec.event)
-		events[i], headers = rec.event, headers+k
+		events[i], headers = rec.event, headers+rec.headers
 		n++
 	}
 	out := make(flume.Batch, 0, n)

@@ -64,6 +64,7 @@ type record struct {
 	woid int64 // the write order ID
 
 	event   []byte // of a put: the event message of V3, or headers and body of V2
+	headers int    // of a V3 event
 	version int
 }
 
@@ -187,10 +188,11 @@ func (r *record) decodePut(b []byte) error {
 	if r.event == nil {
 		return errors.New("there is no event")
 	}
-	body, _, err := checkEvent(r.event)
+	body, headers, err := checkEvent(r.event)
 	if err != nil {
 		return fmt.Errorf("event: %w", err)
 	}
+	r.headers = headers
 	if is := crc32.ChecksumIEEE(body); summed && uint64(is) != sum {
 		return fmt.Errorf("the body's checksum is %08x, it should be %08x", is, sum)
 	}
