@@ -170,7 +170,7 @@ func putAll(b testing.TB, l *Log, batch flume.Batch, writers int, d time.Duratio
 // drop empties the queue without reading or logging, and has the data files removed.
 func drop(b testing.TB, l *Log) {
 	l.mu.Lock()
-	for _, s := range l.queue.take(l.queue.waiting(), nil) {
+	for _, s := range l.queue.take(l.queue.waiting()) {
 		l.queue.done(s)
 	}
 	l.changed = true

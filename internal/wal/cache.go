@@ -45,9 +45,9 @@ func (c *cache) find(pos int64) int {
 	return i
 }
 
-// take appends the events of the positions in spans, no more than limit bytes but one at least, until one is not there. When
-// the first is not there, it returns how many more are not, at most.
-func (c *cache) take(spans []span, limit int, out flume.Batch) (got flume.Batch, missing int) {
+// take returns the events of the positions in spans, no more than limit bytes but one at least, until one is not there.
+// When the first is not there, it returns how many more are not, at most.
+func (c *cache) take(spans []span, limit int) (out flume.Batch, missing int) {
 	bytes := 0
 	for _, s := range spans {
 		i := c.find(s.from)

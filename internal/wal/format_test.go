@@ -212,3 +212,8 @@ func TestFileNames(t *testing.T) {
 		}
 	}
 }
+
+// appendRollback appends the record that ends a transaction without effect. Flume writes it; this package need not.
+func appendRollback(b []byte) []byte {
+	return append(appendHeader(b, kindRollback, 1), 0, 0)
+}

@@ -106,11 +106,7 @@ func (o *Options) dirs() []string {
 }
 
 func (l *Log) open() (*Recovery, error) {
-	var fresh []string
 	for _, dir := range l.o.dirs() {
-		if _, err := l.fsys.Stat(dir); err != nil {
-			fresh = append(fresh, dir)
-		}
 		if err := l.fsys.MkdirAll(dir); err != nil {
 			return nil, fmt.Errorf("making the directory %s: %w", dir, err)
 		}
@@ -122,7 +118,7 @@ func (l *Log) open() (*Recovery, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := x.refuse(&l.o, fresh); err != nil {
+	if err := x.refuse(&l.o); err != nil {
 		return nil, err
 	}
 	for _, d := range x.list.files {
@@ -215,7 +211,7 @@ func (f *fileScan) damageOf(b *badRecord) Damage {
 }
 
 // refuse says why the log had better not be opened as it is.
-func (x *found) refuse(o *Options, fresh []string) error {
+func (x *found) refuse(o *Options) error {
 	if o.Strict && len(x.rec.Damaged) > 0 {
 		d := x.rec.Damaged[0]
 		return &RefusedError{

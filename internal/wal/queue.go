@@ -133,8 +133,8 @@ func (q *queue) low() int64 {
 	return low
 }
 
-// take takes at most n events, those that were given back first; the spans are appended to out.
-func (q *queue) take(n int, out []span) []span {
+// take takes at most n events, those that were given back first.
+func (q *queue) take(n int) (out []span) {
 	for n > 0 && len(q.back) > 0 {
 		s := &q.back[0]
 		k := min(int64(n), s.to-s.from)

@@ -40,7 +40,7 @@ func TestQueueIsAList(t *testing.T) {
 			"take": func(t *rapid.T) {
 				n := rapid.IntRange(1, 2500).Draw(t, "n")
 				w := waiting()
-				spans := q.take(n, nil)
+				spans := q.take(n)
 				var got []int64
 				for _, s := range spans {
 					for pos := s.from; pos < s.to; pos++ {
@@ -139,7 +139,7 @@ func TestSnapshotStays(t *testing.T) {
 	}
 	s := q.snapshot()
 	q.append(pointer(2, 0)) // the chunk holds two files from now on
-	for _, x := range q.take(5000, nil) {
+	for _, x := range q.take(5000) {
 		q.done(x)
 	}
 	i := int64(0)

@@ -362,10 +362,6 @@ func appendTake(b []byte, p Pointer) []byte {
 	return append(b, 0)
 }
 
-func appendRollback(b []byte) []byte {
-	return append(appendHeader(b, kindRollback, 1), 0, 0)
-}
-
 func appendCommit(b []byte, of kind) []byte {
 	b = appendHeader(b, kindCommit, 6)
 	b = append(b, 5)

@@ -160,7 +160,7 @@ func replay(f vfs.FS, o *Options, files []*dataFile, c *checkpoint) (*replayed, 
 	if err := m.run(total, read); err != nil {
 		return nil, err
 	}
-	m.finish(c)
+	m.finish()
 	return m.out, nil
 }
 
@@ -343,7 +343,7 @@ func (m *merge) isTaken(p Pointer) bool {
 }
 
 // finish makes the queue: first what was in flight and never committed, then what is left of everything put.
-func (m *merge) finish(c *checkpoint) {
+func (m *merge) finish() {
 	o := m.out
 	var back []Pointer
 	for _, t := range m.takes {

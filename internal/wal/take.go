@@ -52,10 +52,10 @@ func (l *Log) takeOnce(events, bytes int) (*Taken, error) {
 		l.mu.Unlock()
 		return nil, nil
 	}
-	t.spans = l.queue.take(n, nil)
+	t.spans = l.queue.take(n)
 	if l.cache.limit > 0 {
 		var missing int
-		t.batch, missing = l.cache.take(t.spans, bytes, nil)
+		t.batch, missing = l.cache.take(t.spans, bytes)
 		n = max(len(t.batch), missing)
 		t.pointers = make([]Pointer, 0, n)
 	} else {
