@@ -82,18 +82,21 @@
 // and is looked for in /proc). A checkpoint is chosen: the one there, else one of ours that had not got its names yet,
 // else the backup, else none. The records behind it are read, file by file side by side, and merged by write order, as
 // Flume does; a take that comes before its put counts. All this changes nothing: [Inspect] is no more than that. Then
-// what is broken is made good, every directory gets a new file, and a checkpoint is written.
+// every directory gets a new file, what a killed process had written is synced, what is broken is made good, and a
+// checkpoint is written.
 //
 // IDs go on from the largest ever seen, or from the milliseconds since 1970 where that is more; file numbers from the
 // largest that a name or a checkpoint has. None is used twice, not even one of a checkpoint that was never finished.
 //
 // # Checkpoints
 //
-// Ring and meta are written whole and synced under the names checkpoint.tmp and checkpoint.meta.tmp, then change places
-// with those in use; the old ones are the room for the next. At every moment one complete pair is there, and a disk
-// that is full can take another. Marks follow, then the backup, then the files go that the checkpoint before did not
-// need: those with a number below every file that has an event, is being written to, or the backup needs, but for the
-// last two of a directory. Between the renames Flume would see a mixed pair and replay everything, which is safe.
+// Ring and meta are written and synced under the names checkpoint.tmp and checkpoint.meta.tmp, then change places with
+// those in use; the old ones are the room for the next. At every moment one complete pair is there, and a disk that is
+// full can take another. An event keeps its slot, its position modulo the slots, from one checkpoint to the next, so
+// that only what has come since a file was last written goes into it; the first time that a run writes a file it writes
+// all. Marks follow, then the backup, then the files go that the checkpoint before did not need: those with a number
+// below every file that has an event, is being written to, or the backup needs, but for the last two of a directory.
+// Between the renames Flume would see a mixed pair and replay everything, which is safe.
 //
 // # How it fails
 //
