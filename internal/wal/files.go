@@ -134,8 +134,8 @@ func (d *dataFile) readMeta(f vfs.FS, o *Options) (note string, err error) {
 		}
 		if terr != nil {
 			d.meta = dataMeta{file: d.id}
-			if plain, perr := d.readsPlain(f); perr != nil || !plain {
-				return "", fmt.Errorf("opening %s: its meta file cannot be read, and without it neither can the data: %w", d.path, errors.Join(err, perr))
+			if reads, rerr := d.reads(f); rerr != nil || !reads {
+				return "", fmt.Errorf("opening %s: its meta file cannot be read, and without it neither can the data: %w", d.path, errors.Join(err, rerr))
 			}
 		}
 		d.stale = true
@@ -187,25 +187,63 @@ func (d *dataFile) readV2Header(f vfs.FS) (is bool, err error) {
 	return true, nil
 }
 
-// readsPlain tells whether the file begins with a sound record that is not encrypted, or has no record.
-func (d *dataFile) readsPlain(f vfs.FS) (bool, error) {
+// tryKeys looks for files whose key is not the one that they were encrypted with.
+func tryKeys(f vfs.FS, files []*dataFile) error {
+	for _, d := range files {
+		if d.cipher == nil {
+			continue
+		}
+		reads, err := d.reads(f)
+		if err != nil {
+			return fmt.Errorf("opening %s: %w", d.path, err)
+		}
+		if !reads {
+			return fmt.Errorf("opening %s: the key %q reads none of its records: it is not the one that they were encrypted with", d.path, d.meta.keyAlias)
+		}
+	}
+	return nil
+}
+
+// reads tells whether the file has no record, or one that can be read. What is encrypted and has lost its meta, or its
+// key, has whole records, one behind the other, and none of them says anything: it must not pass for a write that was
+// cut off.
+func (d *dataFile) reads(f vfs.FS) (bool, error) {
 	r, err := f.Open(d.path)
 	if err != nil {
 		return false, err
 	}
 	defer r.Close()
-	s := scanner{r: r, size: d.size, version: formatVersion, block: peekBytes}
+	s := d.scanner(r, 0)
+	s.block = peekBytes
 	_, err = s.next()
 	var bad *badRecord
-	switch {
-	case err == nil:
-		return true, nil
-	case errors.As(err, &bad):
-		return bad.torn, nil
-	default:
-		b, verr := s.view(s.pos, 1)
-		return verr == nil && (len(b) == 0 || b[0] == opEnd), nil
+	if !errors.As(err, &bad) {
+		if errors.Is(err, io.EOF) {
+			err = nil
+		}
+		return err == nil, err
 	}
+	if found, err := s.begins(bad.next); found || err != nil {
+		return found, err
+	}
+	if d.cipher == nil && !bad.torn {
+		return false, nil // nor is it the beginning of one
+	}
+	end, ok := s.frame(bad.at)
+	if ok {
+		_, ok = s.frame(end)
+	}
+	return !ok, nil
+}
+
+// frame tells where the record at off ends, if it has the outside of one.
+func (s *scanner) frame(off int64) (end int64, ok bool) {
+	b, err := s.view(off, framing)
+	if err != nil || len(b) < framing || b[0] != opRecord {
+		return 0, false
+	}
+	n := int64(int32(binary.BigEndian.Uint32(b[1:])))
+	return off + framing + n, n > 0 && off+framing+n <= s.size
 }
 
 // A keyring asks for every key once: deriving one from its password takes a tenth of a second.

@@ -123,6 +123,9 @@ func (l *Log) open() (*Recovery, error) {
 	if err := x.refuse(&l.o, fresh); err != nil {
 		return nil, err
 	}
+	if err := tryKeys(l.fsys, x.list.files); err != nil {
+		return nil, err
+	}
 	for _, d := range x.list.files {
 		l.files[d.id] = d
 	}
