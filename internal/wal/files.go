@@ -58,7 +58,7 @@ func dataFileNumber(name string) (n uint32, ok bool) {
 // listing is what the data directories hold.
 type listing struct {
 	files []*dataFile // with data or a meta, by number
-	last  uint32      // the largest number that is taken
+	last  uint32      // the largest number that is taken, be it by a directory
 	empty []bool      // data directories without any data file
 	notes []string
 }
@@ -79,11 +79,14 @@ func listFiles(f vfs.FS, o *Options) (*listing, error) {
 		l.empty[i] = true
 		for _, e := range es {
 			id, ok := dataFileNumber(e.Name)
-			if !ok || e.Dir {
+			if !ok {
+				continue
+			}
+			l.last = max(l.last, id)
+			if e.Dir {
 				continue
 			}
 			l.empty[i] = false
-			l.last = max(l.last, id)
 			d := &dataFile{id: id, dir: i, path: filepath.Join(dir, e.Name), size: e.Size, version: formatVersion}
 			_, hasMeta := names[e.Name+".meta"]
 			d.written.Store(e.Size)
@@ -128,11 +131,7 @@ func (d *dataFile) readMeta(f vfs.FS, o *Options) (note string, err error) {
 				return "", herr
 			}
 		}
-		b, terr := readFile(f, d.metaPath()+".tmp", metaLimit)
-		if terr == nil {
-			d.meta, terr = decodeMeta(b)
-		}
-		if terr != nil {
+		if !d.spareMeta(f) {
 			d.meta = dataMeta{file: d.id}
 			if reads, rerr := d.reads(f); rerr != nil || !reads {
 				return "", fmt.Errorf("opening %s: its meta file cannot be read, and without it neither can the data: %w", d.path, errors.Join(err, rerr))
@@ -163,6 +162,22 @@ func (d *dataFile) readMeta(f vfs.FS, o *Options) (note string, err error) {
 		return "", fmt.Errorf("opening %s with the key %q: %w", d.path, d.meta.keyAlias, err)
 	}
 	return note, nil
+}
+
+// spareMeta reads the meta under the names that it may have been left under while it was being replaced. Flume writes the
+// first and looks for the others.
+func (d *dataFile) spareMeta(f vfs.FS) bool {
+	for _, name := range []string{d.metaPath() + ".tmp", d.path + ".tmp", d.metaPath() + ".old"} {
+		b, err := readFile(f, name, metaLimit)
+		if err != nil {
+			continue
+		}
+		if m, err := decodeMeta(b); err == nil {
+			d.meta = m
+			return true
+		}
+	}
+	return false
 }
 
 // readV2Header recognizes a file of version 2 and takes the marks from its header.

@@ -466,3 +466,62 @@ func TestFilesOfTakenEventsStay(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+// The names that Flume's code leaves a meta under, or looks for one under, when it was stopped while replacing it.
+// An encrypted file cannot be read without.
+func TestMetaUnderAnotherName(t *testing.T) {
+	for _, name := range []string{"/d/log-1.meta.tmp", "/d/log-1.meta.old", "/d/log-1.tmp"} {
+		for _, encrypted := range []bool{false, true} {
+			o := smallOptions()
+			if encrypted {
+				o.Keys, o.ActiveKey = fixedKeys{}, "k"
+			}
+			m, _ := puts(t, o, []string{"a", "b"}, []string{"c"})
+			if err := m.Rename("/d/log-1.meta", name); err != nil {
+				t.Fatal(err)
+			}
+			l, rec, err := Open(m, o)
+			if err != nil || len(rec.Notes) != 1 {
+				t.Errorf("%s, encrypted %v: %+v, %v", name, encrypted, rec, err)
+				continue
+			}
+			if got := bodies(t, l); got != "a b c" {
+				t.Errorf("%s, encrypted %v: %q, %+v", name, encrypted, got, rec)
+			}
+		}
+	}
+}
+
+// What has the name of a data file and is none is never written over, at the start and later.
+func TestNamesThatAreTaken(t *testing.T) {
+	o := smallOptions()
+	o.MaxFileSize = 300
+	m := memory(t, "/c", "/d", "/d/log-1")
+	l, _, err := Open(m, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if l.lanes[0].file.id != 2 {
+		t.Errorf("the first data file is %s", l.lanes[0].file.path)
+	}
+	save(t, m, "/d/log-3", []byte("somebody's"))
+	if err := m.MkdirAll("/d/log-4"); err != nil {
+		t.Fatal(err)
+	}
+	var want []string
+	for i := range 10 {
+		body := fmt.Sprint(i, strings.Repeat("x", 200))
+		if err := tryPut(t, l, body); err == nil { // the event that meets the name is refused, none is lost
+			want = append(want, body)
+		}
+	}
+	if len(want) < 8 {
+		t.Errorf("only %d of 10 events were taken", len(want))
+	}
+	if got := peek(t, m, "/d/log-3", 0, 10); string(got) != "somebody's" {
+		t.Errorf("log-3 was written over: %q", got)
+	}
+	if got := bodies(t, l); got != strings.Join(want, " ") {
+		t.Errorf("%q", got)
+	}
+}
