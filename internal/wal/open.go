@@ -92,7 +92,7 @@ func (o *Options) fillBytes() int {
 	if o.fill != 0 {
 		return max(0, o.fill)
 	}
-	return fillSize
+	return int(min(fillSize, o.MaxFileSize))
 }
 
 func (o *Options) dirs() []string {
