@@ -331,6 +331,9 @@ func TestTheDirectoriesAreRemoved(t *testing.T) {
 	if n := env.Count("EventPutErrorCount"); n != 1 {
 		t.Errorf("%d puts are counted as errors", n)
 	}
+	if got := bodies(t, c); got != "1" { // it is in memory, and its file is open
+		t.Errorf("what is there to take is %q", got)
+	}
 	c.upkeep.checkpoint(c.log)
 	if n := env.Count("CheckpointWriteErrorCount"); n != 1 {
 		t.Errorf("%d checkpoints are counted as errors", n)

@@ -321,11 +321,12 @@ func TestRestartInEveryOrder(t *testing.T) {
 				name   string
 				forced bool // a checkpoint before the end
 				damage func(t *testing.T, p *place)
+				good   bool // the checkpoint is used
 			}{
-				{"as it was", false, func(*testing.T, *place) {}},
-				{"with a checkpoint", true, func(*testing.T, *place) {}},
-				{"without a checkpoint", true, func(t *testing.T, p *place) { p.remove(t, ring, ringMeta) }},
-				{"with a bad checkpoint", true, func(t *testing.T, p *place) { p.poke(t, ringMeta, 10, 1, 2, 3, 4, 5, 6, 7, 8) }},
+				{"as it was", false, func(*testing.T, *place) {}, true},
+				{"with a checkpoint", true, func(*testing.T, *place) {}, true},
+				{"without a checkpoint", true, func(t *testing.T, p *place) { p.remove(t, ring, ringMeta) }, false},
+				{"with a bad checkpoint", true, func(t *testing.T, p *place) { p.poke(t, ringMeta, 10, 1, 2, 3, 4, 5, 6, 7, 8) }, false},
 			} {
 				t.Run(fmt.Sprintf("%s/use-log-replay-v1=%v/use-fast-replay=%v", x.name, v1, fast), func(t *testing.T) {
 					p := newPlace(fmt.Sprint("use-log-replay-v1 = ", v1), fmt.Sprint("use-fast-replay = ", fast))
@@ -342,6 +343,9 @@ func TestRestartInEveryOrder(t *testing.T) {
 					}
 					closing(t, c)
 					x.damage(t, p)
+					if from := p.look(t).Checkpoint; (from == "checkpoint") != x.good {
+						t.Errorf("the start is from %q", from)
+					}
 					c, env := p.open(t)
 					healthy(t, env)
 					out := drain(t, c)
