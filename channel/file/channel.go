@@ -171,6 +171,7 @@ func (c *channel) Put(ctx context.Context, b flume.Batch) (flume.Transaction, er
 	}
 	p := &put{channel: c, batch: b, bytes: recorded(b)}
 	if err := c.space.reserve(p.bytes); err != nil {
+		c.putError.Add(1)
 		return nil, err
 	}
 	if err := c.reserve(ctx, len(b)); err != nil {

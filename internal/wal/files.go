@@ -58,7 +58,7 @@ func dataFileNumber(name string) (n uint32, ok bool) {
 // listing is what the data directories hold.
 type listing struct {
 	files []*dataFile // with data or a meta, by number
-	last  uint32      // the largest number that is taken
+	last  uint32      // the largest number that is taken, be it by a directory
 	empty []bool      // data directories without any data file
 	notes []string
 }
@@ -79,11 +79,14 @@ func listFiles(f vfs.FS, o *Options) (*listing, error) {
 		l.empty[i] = true
 		for _, e := range es {
 			id, ok := dataFileNumber(e.Name)
-			if !ok || e.Dir {
+			if !ok {
+				continue
+			}
+			l.last = max(l.last, id)
+			if e.Dir {
 				continue
 			}
 			l.empty[i] = false
-			l.last = max(l.last, id)
 			d := &dataFile{id: id, dir: i, path: filepath.Join(dir, e.Name), size: e.Size, version: formatVersion}
 			_, hasMeta := names[e.Name+".meta"]
 			d.written.Store(e.Size)
@@ -128,14 +131,10 @@ func (d *dataFile) readMeta(f vfs.FS, o *Options) (note string, err error) {
 				return "", herr
 			}
 		}
-		b, terr := readFile(f, d.metaPath()+".tmp", metaLimit)
-		if terr == nil {
-			d.meta, terr = decodeMeta(b)
-		}
-		if terr != nil {
+		if !d.spareMeta(f) {
 			d.meta = dataMeta{file: d.id}
-			if plain, perr := d.readsPlain(f); perr != nil || !plain {
-				return "", fmt.Errorf("opening %s: its meta file cannot be read, and without it neither can the data: %w", d.path, errors.Join(err, perr))
+			if reads, rerr := d.reads(f); rerr != nil || !reads {
+				return "", fmt.Errorf("opening %s: its meta file cannot be read, and without it neither can the data: %w", d.path, errors.Join(err, rerr))
 			}
 		}
 		d.stale = true
@@ -165,6 +164,22 @@ func (d *dataFile) readMeta(f vfs.FS, o *Options) (note string, err error) {
 	return note, nil
 }
 
+// spareMeta reads the meta under the names that it may have been left under while it was being replaced. Flume writes the
+// first and looks for the others.
+func (d *dataFile) spareMeta(f vfs.FS) bool {
+	for _, name := range []string{d.metaPath() + ".tmp", d.path + ".tmp", d.metaPath() + ".old"} {
+		b, err := readFile(f, name, metaLimit)
+		if err != nil {
+			continue
+		}
+		if m, err := decodeMeta(b); err == nil {
+			d.meta = m
+			return true
+		}
+	}
+	return false
+}
+
 // readV2Header recognizes a file of version 2 and takes the marks from its header.
 func (d *dataFile) readV2Header(f vfs.FS) (is bool, err error) {
 	r, err := f.Open(d.path)
@@ -187,25 +202,63 @@ func (d *dataFile) readV2Header(f vfs.FS) (is bool, err error) {
 	return true, nil
 }
 
-// readsPlain tells whether the file begins with a sound record that is not encrypted, or has no record.
-func (d *dataFile) readsPlain(f vfs.FS) (bool, error) {
+// tryKeys looks for files whose key is not the one that they were encrypted with.
+func tryKeys(f vfs.FS, files []*dataFile) error {
+	for _, d := range files {
+		if d.cipher == nil {
+			continue
+		}
+		reads, err := d.reads(f)
+		if err != nil {
+			return fmt.Errorf("opening %s: %w", d.path, err)
+		}
+		if !reads {
+			return fmt.Errorf("opening %s: the key %q reads none of its records: it is not the one that they were encrypted with", d.path, d.meta.keyAlias)
+		}
+	}
+	return nil
+}
+
+// reads tells whether the file has no record, or one that can be read. What is encrypted and has lost its meta, or its
+// key, has whole records, one behind the other, and none of them says anything: it must not pass for a write that was
+// cut off.
+func (d *dataFile) reads(f vfs.FS) (bool, error) {
 	r, err := f.Open(d.path)
 	if err != nil {
 		return false, err
 	}
 	defer r.Close()
-	s := scanner{r: r, size: d.size, version: formatVersion, block: peekBytes}
+	s := d.scanner(r, 0)
+	s.block = peekBytes
 	_, err = s.next()
 	var bad *badRecord
-	switch {
-	case err == nil:
-		return true, nil
-	case errors.As(err, &bad):
-		return bad.torn, nil
-	default:
-		b, verr := s.view(s.pos, 1)
-		return verr == nil && (len(b) == 0 || b[0] == opEnd), nil
+	if !errors.As(err, &bad) {
+		if errors.Is(err, io.EOF) {
+			err = nil
+		}
+		return err == nil, err
 	}
+	if found, err := s.begins(bad.next); found || err != nil {
+		return found, err
+	}
+	if d.cipher == nil && !bad.torn {
+		return false, nil // nor is it the beginning of one
+	}
+	end, ok := s.frame(bad.at)
+	if ok {
+		_, ok = s.frame(end)
+	}
+	return !ok, nil
+}
+
+// frame tells where the record at off ends, if it has the outside of one.
+func (s *scanner) frame(off int64) (end int64, ok bool) {
+	b, err := s.view(off, framing)
+	if err != nil || len(b) < framing || b[0] != opRecord {
+		return 0, false
+	}
+	n := int64(int32(binary.BigEndian.Uint32(b[1:])))
+	return off + framing + n, n > 0 && off+framing+n <= s.size
 }
 
 // A keyring asks for every key once: deriving one from its password takes a tenth of a second.

@@ -6,6 +6,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/sluice-io/sluice/flume"
@@ -16,9 +18,53 @@ func seedRecords() [][]byte {
 	return [][]byte{appendPut(nil, &e), appendTake(nil, pointer(3, 40)), appendRollback(nil), appendCommit(nil, kindTake)}
 }
 
+// flumes are the files of these names that Flume wrote, without the fill at their end.
+func flumes(f *testing.F, golden, name string) (out [][]byte) {
+	f.Helper()
+	m := unpack(f, golden)
+	var walk func(dir string)
+	walk = func(dir string) {
+		es, err := m.List(dir)
+		if err != nil {
+			f.Fatal(err)
+		}
+		for _, e := range es {
+			path := filepath.Join(dir, e.Name)
+			if e.Dir {
+				walk(path)
+			} else if ok, err := filepath.Match(name, e.Name); err != nil || ok {
+				b, err := readFile(m, path, 1<<30)
+				if err != nil {
+					f.Fatal(err)
+				}
+				if n := len(bytes.TrimRight(b, "\x80")); len(b) > n+100 {
+					b = b[:n+100]
+				}
+				out = append(out, b)
+			}
+		}
+	}
+	walk("/")
+	if len(out) == 0 {
+		f.Fatalf("%s has no %s", golden, name)
+	}
+	return out
+}
+
 func FuzzPayload(f *testing.F) {
 	for _, r := range seedRecords() {
 		f.Add(r[framing:])
+	}
+	for _, b := range flumes(f, "odd-events", "log-?") {
+		for s := (scanner{r: bytes.NewReader(b), size: int64(len(b)), version: formatVersion, block: scanBlock}); ; {
+			r, err := s.next()
+			if err != nil {
+				break
+			}
+			if r.size < 10_000 {
+				f.Add(b[r.at+framing : r.at+r.size])
+			}
+		}
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		r, err := decodePayload(b)
@@ -49,6 +95,12 @@ func FuzzV2(f *testing.F) {
 	v = newV2(1, mark{})
 	v.take(1, 2, pointer(1, 2))
 	f.Add(v.b[v2Header:])
+	v = newV2(1, mark{})
+	v.commit(1, 2, kindTake)
+	f.Add(v.b[v2Header:])
+	v = newV2(1, mark{})
+	v.head(kindRollback, 1, 2)
+	f.Add(v.b[v2Header:])
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if len(b) == 0 {
 			return
@@ -69,6 +121,9 @@ func FuzzV2(f *testing.F) {
 func FuzzMeta(f *testing.F) {
 	f.Add((&dataMeta{file: 1}).encode())
 	f.Add((&dataMeta{file: 7, cipher: cipherName, keyAlias: "k", iv: newIV()}).encode())
+	for _, b := range flumes(f, "encrypted-rotated-sigkill", "log-?.meta") {
+		f.Add(b)
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		m, err := decodeMeta(b)
 		if err != nil {
@@ -87,6 +142,11 @@ func FuzzCheckpoint(f *testing.F) {
 	binary.BigEndian.PutUint64(ring[slotOrder*slotSize:], 9)
 	f.Add(ring[:64], ring[queueAt:], (&checkpointMeta{woid: 9, size: 3, head: 2, active: []fileCount{{1, 3}}}).encode(), true)
 	f.Add([]byte{0, 0, 0, 0, 0, 0, 0, 2}, ring[queueAt:], []byte{}, false)
+	wrapped, meta := flumes(f, "ring-wrap", "checkpoint")[0], flumes(f, "ring-wrap", "checkpoint.meta")[0]
+	f.Add(wrapped[:64], wrapped[queueAt:], meta, true)
+	run := flumeRuns()[0]
+	two := run.files(f)[3]
+	f.Add(two[:64], two[queueAt:], []byte{}, false)
 	f.Fuzz(func(t *testing.T, head, slots, meta []byte, hasMeta bool) {
 		b := make([]byte, queueAt)
 		copy(b, head)
@@ -108,6 +168,9 @@ func FuzzCheckpoint(f *testing.F) {
 func FuzzFlights(f *testing.F) {
 	f.Add(encodeFlights(nil))
 	f.Add(encodeFlights([]flight{{7, []Pointer{1, 2, 3}}, {8, []Pointer{4}}}))
+	for _, b := range flumes(f, "inflight-takes-at-checkpoint", "inflight*") {
+		f.Add(b)
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if fs, err := decodeFlights(b); err == nil {
 			if _, err := decodeFlights(encodeFlights(fs)); err != nil {
@@ -128,6 +191,7 @@ func FuzzSnappy(f *testing.F) {
 	w.Close()
 	f.Add(b.Bytes())
 	f.Add([]byte(snappyMagic))
+	f.Add(flumes(f, "dual-compressed-clean", ringSnappy)[0])
 	f.Fuzz(func(t *testing.T, b []byte) {
 		plain, err := unsnappy(bytes.NewReader(b))
 		if err != nil {
@@ -159,6 +223,10 @@ func FuzzScanner(f *testing.F) {
 	v.put(1, 2, text1("x"))
 	v.commit(1, 3, kindPut)
 	f.Add(v.b, true, false)
+	for _, b := range slices.Concat(flumes(f, "noop-after-integrity-tool", "log-?"), flumes(f, "torn-zeros-after-op", "log-?")) {
+		f.Add(b, false, false)
+	}
+	f.Add(flumes(f, "encrypted-one-key", "log-?")[0], false, true)
 	f.Fuzz(func(t *testing.T, b []byte, two, encrypted bool) {
 		s := scanner{r: bytes.NewReader(b), size: int64(len(b)), version: formatVersion, block: 64}
 		if two {
@@ -197,6 +265,9 @@ func FuzzScanner(f *testing.F) {
 func FuzzOpen(f *testing.F) {
 	f.Add([]byte{}, []byte{}, []byte{}, []byte{})
 	f.Add(appendCommit(nil, kindPut), (&dataMeta{file: 1}).encode(), []byte{3}, (&checkpointMeta{woid: 9}).encode())
+	for _, name := range []string{"puts-clean", "sigkill-committed-uncommitted", "corrupt-put-in-the-middle", "encrypted-one-key"} {
+		f.Add(flumes(f, name, "log-1")[0], flumes(f, name, "log-1.meta")[0], flumes(f, name, "checkpoint")[0], flumes(f, name, "checkpoint.meta")[0])
+	}
 	f.Fuzz(func(t *testing.T, data, meta, ring, ringMeta []byte) {
 		m := memory(t, "/c", "/d")
 		save(t, m, "/d/log-1", data)

@@ -94,7 +94,7 @@ func (o *Options) fillBytes() int {
 	if o.fill != 0 {
 		return max(0, o.fill)
 	}
-	return fillSize
+	return int(min(fillSize, o.MaxFileSize))
 }
 
 func (o *Options) dirs() []string {
@@ -119,6 +119,9 @@ func (l *Log) open() (*Recovery, error) {
 		return nil, err
 	}
 	if err := x.refuse(&l.o); err != nil {
+		return nil, err
+	}
+	if err := tryKeys(l.fsys, x.list.files); err != nil {
 		return nil, err
 	}
 	for _, d := range x.list.files {
