@@ -96,7 +96,10 @@ func (o *Options) fillBytes() int {
 }
 
 func (o *Options) dirs() []string {
-	dirs := []string{o.CheckpointDir}
+	var dirs []string
+	if o.CheckpointDir != "" {
+		dirs = append(dirs, o.CheckpointDir)
+	}
 	if o.BackupDir != "" {
 		dirs = append(dirs, o.BackupDir)
 	}
