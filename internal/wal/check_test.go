@@ -4,6 +4,7 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/sluice-io/sluice/flume"
 	"github.com/sluice-io/sluice/internal/vfs"
 )
 
@@ -90,5 +91,37 @@ func TestCheckFilesLocks(t *testing.T) {
 	}
 	if _, err := CheckFiles(m, Options{}, false); err == nil {
 		t.Error("there is no directory")
+	}
+}
+
+// Of several damaged records in a row every one is void afterwards, for whoever points to it.
+func TestVoidOneByOne(t *testing.T) {
+	for _, encrypted := range []bool{false, true} {
+		o := smallOptions()
+		if encrypted {
+			o.Keys, o.ActiveKey = fixedKeys{}, "k"
+		}
+		m, at := puts(t, o, []string{"a", "b", "c", "d"})
+		l, _, err := Open(m, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := l.Close(true); err != nil {
+			t.Fatal(err)
+		}
+		flip(t, m, at[1]+2) // the length, so that the next one has to be looked for
+		flip(t, m, at[2]+7)
+		poke(t, m, "/d/log-1", at[2], 0x33)
+		if _, err := CheckFiles(m, o, true); err != nil {
+			t.Fatal(err)
+		}
+		r, err := Inspect(m, o, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		if err := r.Each(func(e flume.Event, err error) error { got += string(e.Body); return err }); err != nil || got != "ad" {
+			t.Errorf("%q, %v", got, err)
+		}
 	}
 }
