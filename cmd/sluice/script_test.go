@@ -1,7 +1,10 @@
 package main
 
 import (
+	"archive/tar"
 	"bufio"
+	"bytes"
+	"compress/gzip"
 	"errors"
 	"fmt"
 	"io"
@@ -38,6 +41,9 @@ func TestMain(m *testing.M) {
 //	send PORT LINE     writes a line to a port and prints the line that comes back
 //	listen PORT        takes a port
 //	get URL            prints what is there
+//	status N NAME ARGS runs a program of ours, which ends with the status N
+//	unpack NAME        puts the directories of a file channel that Flume wrote into ./NAME: checkpoint, data, ...
+//	flip FILE TEXT     changes a bit of TEXT where it first stands in a file
 //	sample PAGE F WANT writes the file that a page of the documentation shows to F, if it has a name, and what the page
 //	                   says that check prints of it to WANT
 //
@@ -61,6 +67,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"start": start, "log": seen, "signal": send, "ends": ends, "send": talk, "listen": listen, "get": get, "pass": pause, "sample": sample,
+			"status": status, "unpack": unpack, "flip": flip,
 		},
 	})
 }
@@ -81,24 +88,42 @@ func (b *background) running(ts *testscript.TestScript) {
 
 func of(ts *testscript.TestScript) *background { return ts.Value(key{}).(*background) }
 
+// ours is a command that runs the program of that name.
+func ours(ts *testscript.TestScript, name string, args ...string) *exec.Cmd {
+	binary := ""
+	for _, dir := range filepath.SplitList(ts.Getenv("PATH")) {
+		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
+			binary = filepath.Join(dir, name)
+			break
+		}
+	}
+	cmd := exec.Command(binary, args...)
+	cmd.Dir, cmd.Env = ts.MkAbs("."), os.Environ()
+	for _, name := range []string{"HOME", "GORACE", "PORT1", "PORT2", "PORT3"} {
+		cmd.Env = append(cmd.Env, name+"="+ts.Getenv(name))
+	}
+	return cmd
+}
+
+func status(ts *testscript.TestScript, _ bool, args []string) {
+	cmd := ours(ts, args[1], args[2:]...)
+	cmd.Stdout, cmd.Stderr = ts.Stdout(), ts.Stderr()
+	var ended *exec.ExitError
+	if err := cmd.Run(); err != nil && !errors.As(err, &ended) {
+		ts.Check(err)
+	}
+	if got := strconv.Itoa(cmd.ProcessState.ExitCode()); got != args[0] {
+		ts.Fatalf("%s ended with status %s instead of %s", strings.Join(args[1:], " "), got, args[0])
+	}
+}
+
 func start(ts *testscript.TestScript, _ bool, args []string) {
 	b := of(ts)
 	log, err := os.OpenFile(ts.MkAbs("log"), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o644)
 	ts.Check(err)
 	defer log.Close()
-	binary := ""
-	for _, dir := range filepath.SplitList(ts.Getenv("PATH")) {
-		if _, err := os.Stat(filepath.Join(dir, "sluice")); err == nil {
-			binary = filepath.Join(dir, "sluice")
-			break
-		}
-	}
-	b.cmd = exec.Command(binary, args...)
-	b.cmd.Dir, b.cmd.Stdout, b.cmd.Stderr = ts.MkAbs("."), log, log
-	b.cmd.Env = os.Environ()
-	for _, name := range []string{"HOME", "GORACE", "PORT1", "PORT2", "PORT3"} {
-		b.cmd.Env = append(b.cmd.Env, name+"="+ts.Getenv(name))
-	}
+	b.cmd = ours(ts, "sluice", args...)
+	b.cmd.Stdout, b.cmd.Stderr = log, log
 	ts.Check(b.cmd.Start())
 	b.ended = make(chan struct{})
 	go func() {
@@ -195,6 +220,41 @@ func sample(ts *testscript.TestScript, _ bool, args []string) {
 		}
 		ts.Check(os.WriteFile(ts.MkAbs(part.file), found[1], 0o644))
 	}
+}
+
+func unpack(ts *testscript.TestScript, _ bool, args []string) {
+	f, err := os.Open(filepath.Join("../../internal/wal/testdata/golden", args[0]+".tar.gz"))
+	ts.Check(err)
+	defer f.Close()
+	z, err := gzip.NewReader(f)
+	ts.Check(err)
+	for r := tar.NewReader(z); ; {
+		h, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			return
+		}
+		ts.Check(err)
+		path := ts.MkAbs(filepath.Join(args[0], h.Name))
+		if h.Typeflag == tar.TypeDir {
+			ts.Check(os.MkdirAll(path, 0o755))
+			continue
+		}
+		b, err := io.ReadAll(r)
+		ts.Check(err)
+		ts.Check(os.WriteFile(path, b, 0o644))
+	}
+}
+
+func flip(ts *testscript.TestScript, _ bool, args []string) {
+	path := ts.MkAbs(args[0])
+	b, err := os.ReadFile(path)
+	ts.Check(err)
+	at := bytes.Index(b, []byte(args[1]))
+	if at < 0 {
+		ts.Fatalf("%s has no %q", args[0], args[1])
+	}
+	b[at] ^= 1
+	ts.Check(os.WriteFile(path, b, 0o644))
 }
 
 func get(ts *testscript.TestScript, _ bool, args []string) {

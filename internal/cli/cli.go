@@ -38,21 +38,28 @@ type command struct {
 	name, also string
 	usage      string
 	summary    string
+	actions    []action // of which the first word of the arguments is one; nil: it has none
+	statuses   string   // what its exit statuses say, where that is more than 0 and 1
 	options    []option
 	run        func(p *program, c *command, l *launch) error
 	refused    string // not empty: Flume has it, and this says what to do instead
 }
+
+// An action is one of several things that a command does.
+type action struct{ name, doc string }
 
 // commands lists all of them, in the order of the help.
 func commands() []command {
 	return []command{
 		{name: "agent", also: "node", usage: "-n NAME -f FILE [-c DIR] [-Dname=value]", summary: "Runs an agent.", options: agentOptions(), run: runAgent},
 		{name: "check", usage: "FILE...", summary: "Reports everything that is wrong with configurations; runs nothing.", options: checkOptions(), run: runCheck},
+		{name: "channel", usage: "inspect|verify|repair|drain|export DIR...", summary: "Looks at a file channel, repairs it, takes its events out.",
+			actions: channelActions(), statuses: "0 done, and nothing is damaged; 1 damage was found, or events were set aside; 2 it could not be done", options: channelOptions(), run: runChannel},
+		{name: "tool", usage: "FCINTEGRITYTOOL -l DIR[,DIR...]", summary: "Flume's integrity tool: checks the data files of a file channel.", options: toolOptions(), run: runTool},
 		{name: "help", usage: "[COMMAND | KIND | TYPE]", summary: "Describes commands and components: help sinks, help kafka-sink.", run: runHelp},
 		{name: "version", summary: "Prints the version.", run: runVersion},
 		{name: "demo", usage: "[--brokers HOST:PORT]", summary: "Moves events through two agents and counts what arrives.", options: demoOptions(), run: runDemo},
 		{name: "avro-client", refused: "is not in this version: Flume's own client can send to an avro source of Sluice"},
-		{name: "tool", refused: "is not in this version: Flume's own tool reads the same directories"},
 		{name: "password", refused: "is no command, and none of Flume since 1.9"},
 	}
 }
@@ -61,6 +68,16 @@ func commands() []command {
 type exit int
 
 func (e exit) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
+
+// A failure ends the program with a message and a status of its own.
+type failure struct {
+	status int
+	err    error
+}
+
+func (f *failure) Error() string { return f.err.Error() }
+
+func (f *failure) Unwrap() error { return f.err }
 
 // Main obeys a command line, given without the program's name, and returns the exit status.
 func Main(kit agent.Kit, args []string) int {
@@ -78,6 +95,10 @@ func (p *program) main(args []string) int {
 		return int(status)
 	}
 	fmt.Fprintf(p.err, "%s: %v\n", p.name, err)
+	var failed *failure
+	if errors.As(err, &failed) {
+		return failed.status
+	}
 	return statusFatal
 }
 

@@ -48,6 +48,15 @@ func (p *program) usage(w io.Writer) {
 // describe prints the manual of a command.
 func (p *program) describe(c *command) error {
 	fmt.Fprintf(p.out, "usage: %s\n\n%s\n", strings.TrimSpace(p.name+" "+c.name+" "+c.usage), c.summary)
+	if len(c.actions) > 0 {
+		fmt.Fprintln(p.out)
+	}
+	for _, a := range c.actions {
+		p.entry(a.name, a.doc)
+	}
+	if c.statuses != "" {
+		fmt.Fprintf(p.out, "\nexit status: %s\n", c.statuses)
+	}
 	if len(c.options) > 0 {
 		fmt.Fprintln(p.out)
 	}

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
+	"time"
 
 	"github.com/sluice-io/sluice/flume"
 	"github.com/sluice-io/sluice/internal/vfs"
@@ -11,10 +13,21 @@ import (
 
 // A Report is what a log holds, for people.
 type Report struct {
-	Recovery // what opening it would find
+	Recovery // what opening it would find; Elapsed is how long reading for it took
+	From     *CheckpointReport
 	Files    []FileReport
 	found    *found
 	fs       vfs.FS
+}
+
+// A CheckpointReport is the checkpoint that a replay starts from; nil where there is none.
+type CheckpointReport struct {
+	Path     string
+	Version  int
+	Order    int64 // its write order ID
+	Capacity int   // that it was written for
+	Events   int   // in the log when it was written, those in open takes left out
+	Open     int   // transactions that were open then
 }
 
 // A FileReport is what one data file holds.
@@ -32,7 +45,8 @@ type FileReport struct {
 	Commits  int64
 	Rollback int64
 	Damaged  []Damage
-	Torn     bool // its last write was cut off
+	Left     []Damage // those of Damaged that [CheckFiles] does not make void
+	Torn     bool     // its last write was cut off
 }
 
 // Inspect reads a log and changes nothing, not even a lock. With whole it reads every record, not only those that a
@@ -44,11 +58,19 @@ func Inspect(f vfs.FS, o Options, whole bool) (*Report, error) {
 	if o.Keys != nil {
 		o.Keys = &keyring{from: o.Keys, keys: map[string][]byte{}}
 	}
+	begun := time.Now()
 	x, err := look(f, &o)
 	if err != nil {
 		return nil, err
 	}
+	x.rec.Elapsed = time.Since(begun)
 	r := &Report{Recovery: *x.rec, found: x, fs: f}
+	if c := x.ck; c != nil {
+		r.From = &CheckpointReport{Path: c.name, Version: c.version, Order: c.woid, Capacity: c.slots, Events: c.size, Open: len(c.puts) + len(c.takes)}
+		if filepath.Base(c.name) == c.name {
+			r.From.Path = filepath.Join(o.CheckpointDir, c.name)
+		}
+	}
 	live := map[uint32]int{}
 	for _, b := range x.got.queue {
 		for _, p := range b {
@@ -119,8 +141,8 @@ func (fr *FileReport) add(k kind) {
 	}
 }
 
-// Each calls do with every event in the log, in order, or with the reason why one cannot be read. It ends with the
-// first error of do.
+// Each calls do with every event in the log, in order, or with a [*DamagedError], which says why one cannot be read. What
+// a repair has made void is passed over. It ends with the first error of do.
 func (r *Report) Each(do func(e flume.Event, err error) error) error {
 	hs := newHandles(r.fs)
 	defer hs.close()
@@ -143,8 +165,16 @@ func (r *Report) Each(do func(e flume.Event, err error) error) error {
 			}
 			b = b[len(fs):]
 			bad := make([]error, len(fs))
-			events := decode(arena, fs, func(i int, why error) { bad[i] = fmt.Errorf("reading %s at %d: %w", ds[i].path, ps[i].Offset(), why) })
+			events := decode(arena, fs, func(i int, why error) {
+				bad[i] = errVoid
+				if !errors.Is(why, errVoid) {
+					bad[i] = &DamagedError{Damage{Path: ds[i].path, Offset: ps[i].Offset(), Reason: why.Error()}}
+				}
+			})
 			for _, why := range bad {
+				if errors.Is(why, errVoid) {
+					continue
+				}
 				var e flume.Event
 				if why == nil {
 					e, events = events[0], events[1:]

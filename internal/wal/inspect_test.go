@@ -67,6 +67,9 @@ func TestInspectCounts(t *testing.T) {
 		if err != nil || len(r.Files) != 2 {
 			t.Fatalf("%+v, %v", r, err)
 		}
+		if c := r.From; c.Path != "/c/checkpoint" || c.Events != 2 || c.Capacity != 100 || c.Order == 0 || c.Version != 3 || c.Open != 0 {
+			t.Errorf("%+v", c)
+		}
 		a, b := r.Files[0], r.Files[1]
 		if whole != (a.Puts == 2 && a.Commits == 2 && len(a.Damaged) == 1 && b.Takes == 1) || a.Live != 2 {
 			t.Errorf("whole %v: %+v, %+v", whole, a, b)
@@ -74,7 +77,11 @@ func TestInspectCounts(t *testing.T) {
 		bad := 0
 		stop := errors.New("enough")
 		if err := r.Each(func(e flume.Event, err error) error {
-			if err != nil {
+			var damaged *DamagedError
+			if errors.As(err, &damaged) {
+				if damaged.Path != "/d/log-1" || damaged.Offset != at[1] {
+					t.Errorf("%+v", damaged)
+				}
 				bad++
 				return nil
 			}
@@ -85,5 +92,29 @@ func TestInspectCounts(t *testing.T) {
 		}); !errors.Is(err, stop) || bad != 1 {
 			t.Errorf("%v, %d bad", err, bad)
 		}
+	}
+}
+
+// What a repair has made void is no event and no damage.
+func TestInspectPassesOver(t *testing.T) {
+	m, at := puts(t, smallOptions(), []string{"a", "b"})
+	l, _, err := Open(m, smallOptions())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Close(true); err != nil {
+		t.Fatal(err)
+	}
+	flip(t, m, at[0]+40)
+	if _, err := CheckFiles(m, smallOptions(), true); err != nil {
+		t.Fatal(err)
+	}
+	r, err := Inspect(m, smallOptions(), true)
+	if err != nil || r.Events != 2 || len(r.Files[0].Damaged) > 0 {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	got := ""
+	if err := r.Each(func(e flume.Event, err error) error { got += string(e.Body); return err }); err != nil || got != "b" {
+		t.Errorf("%q, %v", got, err)
 	}
 }

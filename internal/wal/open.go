@@ -98,7 +98,10 @@ func (o *Options) fillBytes() int {
 }
 
 func (o *Options) dirs() []string {
-	dirs := []string{o.CheckpointDir}
+	var dirs []string
+	if o.CheckpointDir != "" {
+		dirs = append(dirs, o.CheckpointDir)
+	}
 	if o.BackupDir != "" {
 		dirs = append(dirs, o.BackupDir)
 	}
@@ -340,7 +343,11 @@ func (l *Log) commitDoubtful(x *found) error {
 		e.begin(0)
 		e.tx = t.id
 		e.commit(kindPut)
-		if err := l.lanes[t.file.dir].commit(context.Background(), e); err != nil {
+		d := l.files[t.pointers[0].File()]
+		if d == nil {
+			continue // its file is gone, and so are its events
+		}
+		if err := l.lanes[d.dir].commit(context.Background(), e); err != nil {
 			return fmt.Errorf("committing what a damaged record may have committed: %w", err)
 		}
 	}

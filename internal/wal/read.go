@@ -97,7 +97,7 @@ func isUndecodable(err error) bool {
 
 // copy appends the payload of the record at off. want is how many bytes from there will be asked for soon.
 func (r *reader) copy(h *handle, d *dataFile, off int64, want int, arena []byte) ([]byte, error) {
-	b, err := r.view(h, d, off, max(want, framing))
+	b, err := r.view(h, d, off, framing, want)
 	if err != nil {
 		return arena, err
 	}
@@ -119,7 +119,7 @@ func (r *reader) copy(h *handle, d *dataFile, off int64, want int, arena []byte)
 		return arena, &undecodable{why: fmt.Sprintf("its length is %d", n)}
 	}
 	if int64(len(b)) < framing+n {
-		if b, err = r.view(h, d, off, int(framing+n)); err != nil {
+		if b, err = r.view(h, d, off, int(framing+n), want); err != nil {
 			return arena, err
 		}
 		if int64(len(b)) < framing+n {
@@ -131,7 +131,7 @@ func (r *reader) copy(h *handle, d *dataFile, off int64, want int, arena []byte)
 
 func (r *reader) copyV2(h *handle, d *dataFile, off int64, arena []byte) ([]byte, error) {
 	for n := 1 << 12; ; n *= 8 {
-		b, err := r.view(h, d, off, n)
+		b, err := r.view(h, d, off, n, n)
 		if err != nil {
 			return arena, err
 		}
@@ -149,9 +149,9 @@ func (r *reader) copyV2(h *handle, d *dataFile, off int64, arena []byte) ([]byte
 	}
 }
 
-// view returns at least n bytes from off, where the file has them. Only what has been written whole is looked at and
-// kept: beyond it a writer may be at work.
-func (r *reader) view(h *handle, d *dataFile, off int64, n int) ([]byte, error) {
+// view returns at least n bytes from off, where the file has them; if it has to read for that, it reads want. Only what
+// has been written whole is looked at and kept: beyond it a writer may be at work.
+func (r *reader) view(h *handle, d *dataFile, off int64, n, want int) ([]byte, error) {
 	i := off - r.off
 	if r.file == d.id && i >= 0 && i+int64(n) <= int64(len(r.buf)) {
 		return r.buf[i:], nil
@@ -161,20 +161,20 @@ func (r *reader) view(h *handle, d *dataFile, off int64, n int) ([]byte, error) 
 	} else {
 		r.ahead = leastRead
 	}
-	want := min(int64(max(n, r.ahead)), d.written.Load()-off)
-	if want <= 0 {
+	size := min(int64(max(n, want, r.ahead)), d.written.Load()-off)
+	if size <= 0 {
 		return nil, nil
 	}
-	if int64(cap(r.buf)) < want {
-		r.buf = make([]byte, want)
+	if int64(cap(r.buf)) < size {
+		r.buf = make([]byte, size)
 	}
 	r.file = 0
-	m, err := h.ReadAt(r.buf[:want], off)
+	m, err := h.ReadAt(r.buf[:size], off)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
 	r.file, r.off, r.buf = d.id, off, r.buf[:m]
-	if cap(r.buf) > 4*mostRead && want <= mostRead {
+	if cap(r.buf) > 4*mostRead && size <= mostRead {
 		r.buf = append([]byte(nil), r.buf...) // one large event need not hold its memory for ever
 	}
 	return r.buf, nil

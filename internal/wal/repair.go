@@ -46,6 +46,9 @@ func (l *Log) repairFile(w vfs.File, s *fileScan) error {
 				return fmt.Errorf("setting aside what stands at %d: %w", d.Offset, err)
 			}
 		}
+		if err := blank(w, s.file, b); err != nil {
+			return err
+		}
 		if err := void(w, b); err != nil {
 			return err
 		}
@@ -68,4 +71,43 @@ func void(w io.WriterAt, b *badRecord) error {
 	}
 	_, err := w.WriteAt(head, b.at)
 	return err
+}
+
+// blank writes zeros over a damaged place, as far as it is set aside: several records may have been there, and what a
+// checkpoint points to in it is void too then. A sound record that reading has passed over stays: a pointer may find it.
+func blank(w vfs.File, d *dataFile, b *badRecord) error {
+	end := min(b.next, b.at+mostDamage)
+	type span struct{ from, to int64 }
+	var spans []span
+	from := b.at + framing
+	s := d.scanner(w, 0)
+	for off := from; off < end; off++ {
+		if !s.is(off, opRecord) {
+			continue
+		}
+		ok, err := s.likely(off)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			continue
+		}
+		r, err := s.decode(off)
+		if err != nil {
+			return err
+		}
+		spans = append(spans, span{from, off})
+		from = off + r.size
+		off = from - 1
+	}
+	for _, x := range append(spans, span{from, end}) {
+		for x.from < x.to {
+			n := min(x.to-x.from, scanBlock)
+			if _, err := w.WriteAt(make([]byte, n), x.from); err != nil {
+				return err
+			}
+			x.from += n
+		}
+	}
+	return nil
 }
