@@ -91,7 +91,7 @@ func (s *Settings) channel(on vfs.FS, env flume.Env) (*channel, error) {
 	}
 	log, found, err := wal.Open(on, o)
 	if refused := (*wal.RefusedError)(nil); errors.As(err, &refused) && len(refused.Damaged) > 0 {
-		return nil, fmt.Errorf("%w; to go on without it, call: sluice channel repair %s", err, s.directories())
+		return nil, fmt.Errorf("%w; to go on without it, call: sluice channel repair -f FILE -n %s --channel %s", err, env.Agent, env.Name)
 	}
 	if err != nil {
 		return nil, err

@@ -229,7 +229,7 @@ func TestDamageIsKept(t *testing.T) {
 
 	env := flumetest.NewEnv()
 	_, err := flumetest.TryOpen(t, env, kindOn(on), settings("corruption = strict")...)
-	if err == nil || !strings.Contains(err.Error(), "/d/log-1 is damaged at ") || !strings.HasSuffix(err.Error(), "; to go on without it, call: sluice channel repair /c /d") {
+	if err == nil || !strings.Contains(err.Error(), "/d/log-1 is damaged at ") || !strings.HasSuffix(err.Error(), "; to go on without it, call: sluice channel repair -f FILE -n a1 --channel x1") {
 		t.Fatalf("opening strictly returned %v", err)
 	}
 	if got := bodies(t, opened(t, on, env)); got != "0 2" {

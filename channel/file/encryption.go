@@ -90,11 +90,6 @@ func (s *Settings) Options(log *slog.Logger) (wal.Options, error) {
 	return o, nil
 }
 
-// directories is how the log is named on the command line.
-func (s *Settings) directories() string {
-	return strings.Join(append([]string{s.CheckpointDir}, s.DataDirs...), " ")
-}
-
 // keys are those of a key store.
 type keys struct {
 	store    *jceks.Store
