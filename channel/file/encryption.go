@@ -95,14 +95,23 @@ type keys struct {
 	store    *jceks.Store
 	password string
 	own      map[string]string // passwords of keys that have their own
+	known    map[string][]byte // to unseal a key takes a tenth of a second and more
 }
 
 // Key implements wal.Keys.
 func (k *keys) Key(alias string) ([]byte, error) {
-	if password, ok := k.own[alias]; ok {
-		return k.store.Key(alias, password)
+	if key, ok := k.known[alias]; ok {
+		return key, nil
 	}
-	return k.store.Key(alias, k.password)
+	password, ok := k.own[alias]
+	if !ok {
+		password = k.password
+	}
+	key, err := k.store.Key(alias, password)
+	if err == nil {
+		k.known[alias] = key
+	}
+	return key, err
 }
 
 func (e *encryption) open(log *slog.Logger) (*keys, error) {
@@ -110,7 +119,7 @@ func (e *encryption) open(log *slog.Logger) (*keys, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the key store: %w", err)
 	}
-	k := &keys{own: map[string]string{}}
+	k := &keys{own: map[string]string{}, known: map[string][]byte{}}
 	if k.password, err = password(e.PasswordFile); err != nil {
 		return nil, fmt.Errorf("reading the password of the key store: %w", err)
 	}
