@@ -24,20 +24,20 @@ const (
 )
 
 // limit is the room that the settings give.
-func (s *Settings) limit() room {
+func (s *Settings) limit() limit {
 	bytes := s.ByteCapacity
 	if bytes == unset {
 		bytes = max(least, memory("/")/share)
 	}
-	slots := float64(bytes) * (1 - float64(s.BufferPercentage)/100) / slot
-	r := room{events: s.Capacity, slots: endless, bytes: endless * slot}
+	slots := float64(bytes) * (1 - float64(s.BufferPercentage)/100) / float64(s.SlotSize)
+	r := room{events: s.Capacity, slots: endless, bytes: endless * 100}
 	if slots >= 1 && slots < endless {
 		r.slots = int64(slots)
 	}
 	if bytes > 0 {
 		r.bytes = bytes
 	}
-	return r
+	return limit{r, s.SlotSize, s.capacityKey}
 }
 
 // memory is what the process may use: the least of GOMEMLIMIT, the machine's memory and the limits of its control

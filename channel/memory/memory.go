@@ -41,22 +41,21 @@ type Settings struct {
 	KeepAlive           time.Duration
 	ByteCapacity        int64 // unset: the process's share of memory
 	BufferPercentage    int
+	SlotSize            int // bytes of a body that count as one
+
+	capacityKey string // what Capacity is called in the file
 }
 
 // Declare implements conf.Settings.
 func (s *Settings) Declare(d *conf.Decl) {
-	d.Int(&s.Capacity, "capacity", 100,
-		"How many events the channel holds at most, those in open transactions among them.").DefaultBelow(1).Lenient()
+	s.SlotSize = 100
+	capacity := d.Int(&s.Capacity, "capacity", 100, "How many events the channel holds at most, those in open transactions among them.").DefaultBelow(1)
+	capacity.Lenient()
 	d.TransactionCapacity(&s.TransactionCapacity, "transactionCapacity", 100,
 		"How many events one transaction takes at most. A batch that is put may be larger, up to the capacity.").DefaultBelow(1).Lenient()
 	d.Seconds(&s.KeepAlive, "keep-alive", 3*time.Second,
 		"How many seconds a put waits for room before the channel counts as full.").Lenient().Bound(s.doubtKeepAlive)
-	bytes := d.Int64(&s.ByteCapacity, "byteCapacity", unset,
-		"How many bytes of bodies and headers the channel holds at most; 0 is about 200 GB.")
-	bytes.Default = "an eighth of the memory that the process may use, at least 16 MiB"
-	bytes.Lenient().Bound(s.doubtByteCapacity)
-	d.Int(&s.BufferPercentage, "byteCapacityBufferPercentage", 20,
-		"The percentage of byteCapacity that is kept for headers: bodies fill only the rest, in slots of 100 bytes.").Lenient().Bound(s.doubtPercentage)
+	s.DeclareBytes(d, capacity, "slots of 100 bytes")
 	d.Check(func() error {
 		if s.TransactionCapacity <= s.Capacity {
 			return nil
@@ -64,6 +63,18 @@ func (s *Settings) Declare(d *conf.Decl) {
 		return conf.At("transactionCapacity", fmt.Errorf("%d events are more than the capacity of the channel, %d; lower transactionCapacity or raise capacity",
 			s.TransactionCapacity, s.Capacity))
 	})
+}
+
+// DeclareBytes declares what bounds the channel in bytes, for another kind that holds a part of its events as this one
+// does. capacity is the setting of Capacity; slots says what bodies are counted in.
+func (s *Settings) DeclareBytes(d *conf.Decl, capacity *conf.Number, slots string) {
+	s.capacityKey = capacity.Key
+	bytes := d.Int64(&s.ByteCapacity, "byteCapacity", unset,
+		"How many bytes of bodies and headers the channel holds in memory at most; 0 is about 200 GB.")
+	bytes.Default = "an eighth of the memory that the process may use, at least 16 MiB"
+	bytes.Lenient().Bound(s.doubtByteCapacity)
+	d.Int(&s.BufferPercentage, "byteCapacityBufferPercentage", 20,
+		"The percentage of byteCapacity that is kept for headers: bodies fill only the rest, in "+slots+".").Lenient().Bound(s.doubtPercentage)
 }
 
 // What Flume takes without a word, although nobody can have meant it, is taken with one.
@@ -79,7 +90,7 @@ func (s *Settings) doubtByteCapacity() error {
 	if s.ByteCapacity >= 0 || s.ByteCapacity == unset {
 		return nil
 	}
-	return conf.Warn("byteCapacity", fmt.Errorf("%d is negative: the channel holds about 200 GB, as with 0, so only capacity bounds it", s.ByteCapacity))
+	return conf.Warn("byteCapacity", fmt.Errorf("%d is negative: the channel holds about 200 GB, as with 0, so only %s bounds it", s.ByteCapacity, s.capacityKey))
 }
 
 func (s *Settings) doubtPercentage() error {
@@ -97,7 +108,7 @@ func (s *Settings) doubtPercentage() error {
 var errClosed = errors.New("the channel is closed")
 
 type channel struct {
-	limit               room
+	limit               limit
 	transactionCapacity int
 	keepAlive           time.Duration
 	size                *atomic.Int64 // Flume's ChannelSize: committed and not taken
@@ -126,6 +137,7 @@ func open(_ context.Context, s *Settings, env flume.Env) (flume.Channel, error) 
 	env.Counter("ChannelCapacity").Store(int64(s.Capacity))
 	return &channel{
 		limit:               s.limit(),
+		queue:               queue{slot: s.SlotSize},
 		transactionCapacity: s.TransactionCapacity,
 		keepAlive:           s.KeepAlive,
 		size:                env.Counter("ChannelSize"),
@@ -136,10 +148,10 @@ func open(_ context.Context, s *Settings, env flume.Env) (flume.Channel, error) 
 func (c *channel) Volatile() bool { return true }
 
 func (c *channel) Put(ctx context.Context, b flume.Batch) (flume.Transaction, error) {
-	p := &put{channel: c, batch: b, segment: segment{batch: b, room: measure(b)}}
+	p := &put{channel: c, batch: b, segment: segment{batch: b, room: measure(b, c.limit.slot)}}
 	need := p.segment.room
-	if !need.within(c.limit) {
-		return nil, fmt.Errorf("%w: it has %v, the channel holds at most %s", flume.ErrTooLarge, need, need.bound(c.limit))
+	if !need.within(c.limit.room) {
+		return nil, fmt.Errorf("%w: it has %v, the channel holds at most %s", flume.ErrTooLarge, need, c.limit.of(need))
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -188,15 +200,15 @@ func (c *channel) await(ctx context.Context, w *putter) error {
 	return err
 }
 
-func (c *channel) fits(need room) bool { return c.used.plus(need).within(c.limit) }
+func (c *channel) fits(need room) bool { return c.used.plus(need).within(c.limit.room) }
 
 func (c *channel) full(need room) error {
 	after := c.used.plus(need)
-	if after.within(c.limit) {
+	if after.within(c.limit.room) {
 		return fmt.Errorf("%w: it holds %v, and a larger batch waits for room before this one of %v", flume.ErrFull, c.used, need)
 	}
 	return fmt.Errorf("%w: it holds %v, at most %s; no room came free for %v within %v",
-		flume.ErrFull, c.used, after.bound(c.limit), need, c.keepAlive)
+		flume.ErrFull, c.used, c.limit.of(after), need, c.keepAlive)
 }
 
 // release frees room and hands it to those who wait.

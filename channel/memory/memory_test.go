@@ -31,7 +31,7 @@ func TestSettings(t *testing.T) {
 		plan, problems := Kind.Bind(flumetest.Section(t, settings...))
 		return plan.Settings.(*Settings), problems.String()
 	}
-	usual := Settings{Capacity: 100, TransactionCapacity: 100, KeepAlive: 3 * time.Second, ByteCapacity: unset, BufferPercentage: 20}
+	usual := Settings{Capacity: 100, TransactionCapacity: 100, KeepAlive: 3 * time.Second, ByteCapacity: unset, BufferPercentage: 20, SlotSize: 100, capacityKey: "capacity"}
 	if s, problems := bound(); *s != usual || problems != "" {
 		t.Errorf("the defaults are %+v, %s", *s, problems)
 	}
@@ -91,12 +91,12 @@ func TestRoom(t *testing.T) {
 		{125, 20, 1, 125},
 		{124, 20, endless, 124}, // less than one slot: Flume counts no bodies
 		{1000, 100, endless, 1000},
-		{0, 20, endless, endless * slot},
-		{-5, 20, endless, endless * slot},
+		{0, 20, endless, endless * 100},
+		{-5, 20, endless, endless * 100},
 		{math.MaxInt64, 20, endless, math.MaxInt64},
 	} {
-		s := Settings{Capacity: 7, ByteCapacity: x.bytes, BufferPercentage: x.percentage}
-		if got := s.limit(); got != (room{7, x.slots, x.limit}) {
+		s := Settings{Capacity: 7, ByteCapacity: x.bytes, BufferPercentage: x.percentage, SlotSize: 100}
+		if got := s.limit(); got.room != (room{7, x.slots, x.limit}) {
 			t.Errorf("byteCapacity %d with %d %% gives %v", x.bytes, x.percentage, got)
 		}
 	}
@@ -105,8 +105,11 @@ func TestRoom(t *testing.T) {
 		{Body: make([]byte, 100)},
 		{Body: make([]byte, 101), Headers: flume.Headers{{Key: "key", Value: "value"}}},
 	}
-	if got := measure(b); got != (room{3, 4, 209}) {
+	if got := measure(b, 100); got != (room{3, 4, 209}) {
 		t.Errorf("measured %v", got)
+	}
+	if got := measure(b, 50); got != (room{3, 6, 209}) {
+		t.Errorf("in slots of 50, measured %v", got)
 	}
 }
 
@@ -437,7 +440,7 @@ func TestMemoryOfTheProcess(t *testing.T) {
 			}
 		})
 	}
-	s := Settings{ByteCapacity: unset}
+	s := Settings{ByteCapacity: unset, SlotSize: 100}
 	if got := s.limit(); got.bytes < least {
 		t.Errorf("the default is %d bytes", got.bytes)
 	}

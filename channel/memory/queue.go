@@ -11,14 +11,18 @@ import (
 // room is what events take up, or how much of it there is.
 type room struct {
 	events int
-	slots  int64 // of 100 bytes of one body, at least one an event
+	slots  int64 // of so many bytes of one body, at least one an event
 	bytes  int64 // of bodies and headers
 }
 
-// slot is the unit in which Flume counts bodies.
-const slot = 100
+// A limit is how much room there is.
+type limit struct {
+	room
+	slot     int    // the unit in which Flume counts bodies, in bytes
+	capacity string // the setting that bounds the events
+}
 
-func measure(b flume.Batch) room {
+func measure(b flume.Batch, slot int) room {
 	r := room{events: len(b)}
 	for i := range b {
 		r.bytes += int64(b[i].Size())
@@ -39,15 +43,15 @@ func (r room) within(limit room) bool {
 	return r.events <= limit.events && r.bytes <= limit.bytes && r.slots <= limit.slots
 }
 
-// bound says which limit r is beyond, and the setting that it comes from.
-func (r room) bound(limit room) string {
+// of says which bound r is beyond, and the setting that it comes from.
+func (l limit) of(r room) string {
 	switch {
-	case r.events > limit.events:
-		return fmt.Sprintf("%d events (capacity)", limit.events)
-	case r.bytes > limit.bytes:
-		return fmt.Sprintf("%d bytes (byteCapacity)", limit.bytes)
+	case r.events > l.events:
+		return fmt.Sprintf("%d events (%s)", l.events, l.capacity)
+	case r.bytes > l.bytes:
+		return fmt.Sprintf("%d bytes (byteCapacity)", l.bytes)
 	default:
-		return fmt.Sprintf("%d bytes of bodies in slots of %d (byteCapacity less byteCapacityBufferPercentage)", limit.slots*slot, slot)
+		return fmt.Sprintf("%d bytes of bodies in slots of %d (byteCapacity less byteCapacityBufferPercentage)", l.slots*int64(l.slot), l.slot)
 	}
 }
 
@@ -64,6 +68,7 @@ type segment struct {
 type queue struct {
 	head, tail *segment
 	held       room
+	slot       int
 }
 
 func (q *queue) append(s *segment) {
@@ -114,7 +119,7 @@ func (q *queue) cut(events, bytes int, part *segment) *segment {
 			break
 		}
 		if n < len(s.batch) {
-			s.split(n, part)
+			s.split(n, part, q.slot)
 			s = part
 		} else {
 			q.head = s.next
@@ -145,9 +150,9 @@ func (s *segment) fit(events int, bytes int64) int {
 }
 
 // split moves the first n events of s to part.
-func (s *segment) split(n int, part *segment) {
+func (s *segment) split(n int, part *segment, slot int) {
 	part.batch = s.batch[:n:n]
-	part.room = measure(part.batch)
+	part.room = measure(part.batch, slot)
 	s.batch = s.batch[n:]
 	s.room = s.room.minus(part.room)
 }

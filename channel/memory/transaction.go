@@ -111,7 +111,7 @@ func (t *take) Split(keep []int) flume.Transaction {
 	if len(kept) < len(keep) {
 		panic("BUG: the indexes of a split are not ascending or not in the batch")
 	}
-	k := &take{channel: t.channel, batch: kept, room: measure(kept)}
+	k := &take{channel: t.channel, batch: kept, room: measure(kept, t.channel.limit.slot)}
 	t.batch, t.room = rest, t.room.minus(k.room)
 	return k
 }
