@@ -138,6 +138,13 @@ func (l *Log) grant() {
 	}
 }
 
+// Admit keeps room for n events as Reserve does, beyond the capacity if need be.
+func (l *Log) Admit(n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.reserved += n
+}
+
 // Release gives room back that Reserve has kept for n events.
 func (l *Log) Release(n int) {
 	l.mu.Lock()
