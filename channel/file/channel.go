@@ -29,6 +29,7 @@ type channel struct {
 	notes               *slog.Logger
 	space               space
 	capacity            int
+	capacityKey         string
 	transactionCapacity int
 	keepAlive           time.Duration
 	checkpointOnClose   bool
@@ -48,10 +49,11 @@ type channel struct {
 }
 
 func open(_ context.Context, s *Settings, env flume.Env) (flume.Channel, error) {
-	return s.open(vfs.OS{}, env)
+	return s.OpenOn(vfs.OS{}, env)
 }
 
-func (s *Settings) open(on vfs.FS, env flume.Env) (flume.Channel, error) {
+// OpenOn opens the channel in directories of the file system on.
+func (s *Settings) OpenOn(on vfs.FS, env flume.Env) (flume.Channel, error) {
 	unhealthy := env.Counter("Unhealthy")
 	c, err := s.channel(on, env)
 	if err != nil {
@@ -67,7 +69,7 @@ func (s *Settings) open(on vfs.FS, env flume.Env) (flume.Channel, error) {
 
 func (s *Settings) channel(on vfs.FS, env flume.Env) (*channel, error) {
 	c := &channel{
-		notes: env.Log, capacity: s.Capacity, transactionCapacity: s.TransactionCapacity, keepAlive: s.KeepAlive, checkpointOnClose: s.CheckpointOnClose,
+		notes: env.Log, capacity: s.Capacity, capacityKey: s.capacityKey, transactionCapacity: s.TransactionCapacity, keepAlive: s.KeepAlive, checkpointOnClose: s.CheckpointOnClose,
 		space:    space{fs: on, dirs: s.DataDirs, keep: s.MinimumSpace},
 		putError: env.Counter("EventPutErrorCount"), takeError: env.Counter("EventTakeErrorCount"),
 		openState: env.Counter("Open"), endState: env.Counter("Closed"),
@@ -164,7 +166,7 @@ func (c *channel) Put(ctx context.Context, b flume.Batch) (flume.Transaction, er
 	}
 	defer c.leave()
 	if len(b) > c.capacity {
-		return nil, fmt.Errorf("%w: it has %d events, the capacity is %d", flume.ErrTooLarge, len(b), c.capacity)
+		return nil, fmt.Errorf("%w: it has %d events, the %s is %d", flume.ErrTooLarge, len(b), c.capacityKey, c.capacity)
 	}
 	if err := c.log.Fits(b); err != nil {
 		return nil, fmt.Errorf("%w: %w (maxFileSize)", flume.ErrTooLarge, err)
@@ -199,7 +201,23 @@ func (c *channel) reserve(ctx context.Context, n int) error {
 	case ctx.Err() != nil:
 		return fmt.Errorf("waiting for room in the channel: %w", context.Cause(ctx))
 	}
-	return fmt.Errorf("%w: it holds %d events, at most %d (capacity); no room came free for %d within %v", flume.ErrFull, c.log.Events(), c.capacity, n, c.keepAlive)
+	return fmt.Errorf("%w: it holds %d events, at most %d (%s); no room came free for %d within %v", flume.ErrFull, c.log.Events(), c.capacity, c.capacityKey, n, c.keepAlive)
+}
+
+// Waiting is how many events can be taken. With Admit it is for another kind that keeps a part of its events here.
+func (c *channel) Waiting() int { return c.log.Waiting() }
+
+// Admit is Put for events that have nowhere else to stay: beyond capacity and minimumRequiredSpace.
+func (c *channel) Admit(b flume.Batch) (flume.Transaction, error) {
+	if err := c.enter(); err != nil {
+		return nil, err
+	}
+	defer c.leave()
+	if err := c.log.Fits(b); err != nil {
+		return nil, fmt.Errorf("%w: %w (maxFileSize)", flume.ErrTooLarge, err)
+	}
+	c.log.Admit(len(b))
+	return &put{channel: c, batch: b}, nil
 }
 
 func (c *channel) Take(ctx context.Context, l flume.Limits) (flume.Transaction, error) {

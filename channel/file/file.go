@@ -70,6 +70,8 @@ type Settings struct {
 	Corruption          corruption
 	QuarantineDir       string
 	Encryption          encryption
+
+	capacityKey string // what Capacity is called in the file
 }
 
 // corruption is what becomes of a log that has damaged records.
@@ -87,6 +89,17 @@ const (
 
 // Declare implements conf.Settings.
 func (s *Settings) Declare(d *conf.Decl) {
+	capacity := d.Int(&s.Capacity, "capacity", 1000000,
+		"How many events the channel holds at most, those in open transactions among them. The checkpoint has 8 bytes for each.").DefaultBelow(1)
+	d.Seconds(&s.KeepAlive, "keep-alive", 3*time.Second, "How many seconds a put waits for room before the channel counts as full.")
+	s.DeclareLog(d, capacity)
+}
+
+// DeclareLog declares everything but how many events there may be and how long a put waits for room, for another kind
+// that keeps a part of its events as this one does. capacity is the setting of Capacity.
+func (s *Settings) DeclareLog(d *conf.Decl, capacity *conf.Number) {
+	s.capacityKey = capacity.Key
+	capacity.AtMost(greatestCapacity)
 	home, shown := home(d)
 	var dataDirs string
 	at := func(name string) (path, text string) {
@@ -99,8 +112,6 @@ func (s *Settings) Declare(d *conf.Decl) {
 	d.Bool(&s.Dual, "useDualCheckpoints", false, "Whether a copy of the checkpoint is kept in backupCheckpointDir.")
 	d.String(&s.BackupCheckpointDir, "backupCheckpointDir", "", "The directory of the copy; not the checkpointDir.")
 	d.Bool(&s.CompressBackup, "compressBackupCheckpoint", false, "Whether the copy is compressed, with snappy.")
-	d.Int(&s.Capacity, "capacity", 1000000, "How many events the channel holds at most, those in open transactions among them. The checkpoint has 8 bytes for each.").
-		DefaultBelow(1).AtMost(greatestCapacity)
 	d.TransactionCapacity(&s.TransactionCapacity, "transactionCapacity", 10000,
 		"How many events one transaction takes at most. A batch that is put may be larger, up to the capacity.").DefaultBelow(1)
 	d.Millis(&s.CheckpointInterval, "checkpointInterval", 30*time.Second,
@@ -108,7 +119,6 @@ func (s *Settings) Declare(d *conf.Decl) {
 	d.Int64(&s.MaxFileSize, "maxFileSize", wal.LargestFile, "How many bytes a data file has at most; never more than the default.").AtLeast(1)
 	d.Int64(&s.MinimumSpace, "minimumRequiredSpace", 500<<20,
 		"How many bytes of each disk puts leave free, at least 1048576. With less the channel takes no more events; what it holds can be delivered.")
-	d.Seconds(&s.KeepAlive, "keep-alive", 3*time.Second, "How many seconds a put waits for room before the channel counts as full.")
 	d.Bool(&s.ReplayV1, "use-log-replay-v1", false, "Whether the data files are replayed in the order of Flume 1.2.")
 	var unused bool
 	d.Bool(&unused, "use-fast-replay", false, "Has no effect: every replay is fast.")
@@ -159,7 +169,7 @@ func (s *Settings) sound() error {
 		problems = append(problems, conf.At(key, fmt.Errorf(format, args...)))
 	}
 	if s.TransactionCapacity > s.Capacity {
-		problem("transactionCapacity", "%d events are more than the capacity of the channel, %d; lower transactionCapacity or raise capacity", s.TransactionCapacity, s.Capacity)
+		problem("transactionCapacity", "%d events are more than the capacity of the channel, %d; lower transactionCapacity or raise %s", s.TransactionCapacity, s.Capacity, s.capacityKey)
 	}
 	switch {
 	case len(s.DataDirs) == 0:

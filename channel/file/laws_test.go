@@ -16,7 +16,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // kindOn is the channel on a file system of a test's own.
 func kindOn(on vfs.FS) flume.Kind[flume.Channel] {
 	return flume.Define[Settings, flume.Channel]("file", Kind.Class, Kind.Summary,
-		func(_ context.Context, s *Settings, env flume.Env) (flume.Channel, error) { return s.open(on, env) })
+		func(_ context.Context, s *Settings, env flume.Env) (flume.Channel, error) { return s.OpenOn(on, env) })
 }
 
 func TestLaws(t *testing.T) {
