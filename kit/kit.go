@@ -8,6 +8,7 @@ import (
 	"github.com/sluice-io/sluice/agent"
 	"github.com/sluice-io/sluice/channel/file"
 	"github.com/sluice-io/sluice/channel/memory"
+	"github.com/sluice-io/sluice/channel/spillable"
 	"github.com/sluice-io/sluice/conf"
 	"github.com/sluice-io/sluice/configfilter/env"
 	"github.com/sluice-io/sluice/configfilter/external"
@@ -49,6 +50,7 @@ var Standard = agent.Kit{
 	Channels: slices.Concat([]flume.Kind[flume.Channel]{
 		file.Kind,
 		memory.Kind,
+		spillable.Kind,
 	}, refused[flume.Channel]("channel", refusedChannels)),
 	Sinks: slices.Concat([]flume.Kind[flume.Sink]{
 		avrosink.Kind,

@@ -94,7 +94,6 @@ var refusedSelectors = []refusal{
 }
 
 var refusedChannels = []refusal{
-	{name: "spillablememory", class: channels + "SpillableMemoryChannel", why: later},
 	{name: "kafka", class: channels + "kafka.KafkaChannel", own: true, why: later},
 	{name: "jdbc", class: channels + "jdbc.JdbcChannel", why: java,
 		instead: "let Flume drain its database first, then use type = memory; or keep this agent in Flume"},

@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 //	start ARGS...      starts "sluice ARGS..." in the background; its output is the log
 //	log [-in FILE] RE  waits until a line of the log, or of the file, matches
 //	! log RE           no line of the log matches
-//	signal TERM|INT    is sent to it
+//	signal TERM|INT|…  is sent to it
 //	pass DURATION      lets time pass, where a script is about time
 //	ends STATUS        waits for its end
 //	send PORT LINE     writes a line to a port and prints the line that comes back
@@ -161,7 +161,7 @@ func seen(ts *testscript.TestScript, neg bool, args []string) {
 func send(ts *testscript.TestScript, _ bool, args []string) {
 	b := of(ts)
 	b.running(ts)
-	ts.Check(b.cmd.Process.Signal(map[string]syscall.Signal{"TERM": syscall.SIGTERM, "INT": syscall.SIGINT, "HUP": syscall.SIGHUP}[args[0]]))
+	ts.Check(b.cmd.Process.Signal(map[string]syscall.Signal{"TERM": syscall.SIGTERM, "INT": syscall.SIGINT, "HUP": syscall.SIGHUP, "KILL": syscall.SIGKILL}[args[0]]))
 }
 
 func pause(ts *testscript.TestScript, _ bool, args []string) {
