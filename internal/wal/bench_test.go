@@ -91,56 +91,60 @@ func (w *bareLoop) run(b testing.TB, d time.Duration) (bytes int64, took time.Du
 	return bytes, time.Since(begun)
 }
 
-// BenchmarkPut is 100-event batches of 500-byte bodies, each safe on the disk before it is acknowledged, beside two
+// BenchmarkPut is 100-event batches of 500-byte and 1000-byte bodies, each safe on the disk before it is acknowledged, beside two
 // bare loops that write and sync as many bytes at a time as there are writers: one lets its file grow, one writes over
 // fill. The three take turns of a fifth of a second, for a disk has moods. Events are dropped as they come.
 func BenchmarkPut(b *testing.B) {
-	batch := benchBatch(100, 500)
+	for _, size := range []int{500, 1000} {
+		for _, writers := range []int{1, 4, 16} {
+			b.Run(fmt.Sprintf("bytes=%d/writers=%d", size, writers), func(b *testing.B) { benchPut(b, size, writers) })
+		}
+	}
+}
+
+func benchPut(b *testing.B, size, writers int) {
+	batch := benchBatch(100, size)
 	var e entry
 	e.puts(batch)
-	for _, writers := range []int{1, 4, 16} {
-		b.Run(fmt.Sprintf("writers=%d", writers), func(b *testing.B) {
-			dir := benchDir(b)
-			var bare [2]*bareLoop
-			for i := range bare {
-				f, err := vfs.OS{}.Create(filepath.Join(dir, fmt.Sprint("bare", i)))
-				if err != nil {
-					b.Fatal(err)
-				}
-				defer f.Close()
-				bare[i] = &bareLoop{f: f, group: bytes.Repeat(e.buf, writers), fill: bytes.Repeat([]byte{opEnd}, i*fillSize)}
-			}
-			l := openBench(b, dir, 1_000_000)
-			var bytes [3]int64
-			var took [3]time.Duration
-			var before, after runtime.MemStats
-			allocs, puts := uint64(0), int64(0)
-			for b.Loop() {
-				for i, w := range bare {
-					n, d := w.run(b, time.Second/5)
-					bytes[i] += n
-					took[i] += d
-				}
-				runtime.ReadMemStats(&before)
-				n, d := putAll(b, l, batch, writers, time.Second/5)
-				runtime.ReadMemStats(&after)
-				allocs += after.Mallocs - before.Mallocs
-				puts += n
-				bytes[2] += n * int64(len(e.buf))
-				took[2] += d
-				drop(b, l)
-			}
-			rate := func(i int) float64 { return float64(bytes[i]) / 1e6 / took[i].Seconds() }
-			b.ReportMetric(rate(0), "growing-MB/s")
-			b.ReportMetric(rate(1), "fill-MB/s")
-			b.ReportMetric(rate(2), "log-MB/s")
-			b.ReportMetric(100*rate(2)/max(rate(0), rate(1)), "%-of-bare")
-			b.ReportMetric(float64(allocs)/float64(puts*100), "allocs/event")
-			b.ReportMetric(0, "ns/op")
-			if err := l.Close(false); err != nil {
-				b.Error(err)
-			}
-		})
+	dir := benchDir(b)
+	var bare [2]*bareLoop
+	for i := range bare {
+		f, err := vfs.OS{}.Create(filepath.Join(dir, fmt.Sprint("bare", i)))
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer f.Close()
+		bare[i] = &bareLoop{f: f, group: bytes.Repeat(e.buf, writers), fill: bytes.Repeat([]byte{opEnd}, i*fillSize)}
+	}
+	l := openBench(b, dir, 1_000_000)
+	var bytes [3]int64
+	var took [3]time.Duration
+	var before, after runtime.MemStats
+	allocs, puts := uint64(0), int64(0)
+	for b.Loop() {
+		for i, w := range bare {
+			n, d := w.run(b, time.Second/5)
+			bytes[i] += n
+			took[i] += d
+		}
+		runtime.ReadMemStats(&before)
+		n, d := putAll(b, l, batch, writers, time.Second/5)
+		runtime.ReadMemStats(&after)
+		allocs += after.Mallocs - before.Mallocs
+		puts += n
+		bytes[2] += n * int64(len(e.buf))
+		took[2] += d
+		drop(b, l)
+	}
+	rate := func(i int) float64 { return float64(bytes[i]) / 1e6 / took[i].Seconds() }
+	b.ReportMetric(rate(0), "growing-MB/s")
+	b.ReportMetric(rate(1), "fill-MB/s")
+	b.ReportMetric(rate(2), "log-MB/s")
+	b.ReportMetric(100*rate(2)/max(rate(0), rate(1)), "%-of-bare")
+	b.ReportMetric(float64(allocs)/float64(puts*100), "allocs/event")
+	b.ReportMetric(0, "ns/op")
+	if err := l.Close(false); err != nil {
+		b.Error(err)
 	}
 }
 

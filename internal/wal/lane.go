@@ -63,7 +63,7 @@ type lane struct {
 	failed int64     // how often something could not be written or synced
 
 	came    atomic.Int64  // entries that were ever brought
-	company int           // how many were there when the last sync brought some of them home
+	company int           // how many the last sync brought home
 	usual   time.Duration // about what a sync takes
 	shy     int           // syncs that do not wait for company
 	alone   int           // how many did not the last time, for nobody had come
@@ -508,7 +508,7 @@ func (l *lane) sync() {
 
 const (
 	// longestGather is how long a sync is held back at most for company that is expected.
-	longestGather = time.Millisecond
+	longestGather = 300 * time.Microsecond
 	// mostYields bounds the same where the clock stands still, as in tests.
 	mostYields = 1 << 14
 	// mostShy is how many syncs at most do without waiting after nobody had come.
@@ -529,15 +529,14 @@ func (l *lane) gather() bool {
 		return false
 	}
 	came := &l.came
-	before := came.Load()
-	want := before + int64(l.company-have)
+	want := came.Load() + int64(l.company-have)
 	end := time.Now().Add(min(l.usual/4, longestGather))
 	l.mu.Unlock()
 	for n := 0; n < mostYields && came.Load() < want && time.Now().Before(end); n++ {
 		runtime.Gosched()
 	}
 	l.mu.Lock()
-	if came.Load() == before {
+	if came.Load() < want {
 		l.alone = min(max(1, 2*l.alone), mostShy)
 		l.shy = l.alone
 	} else {
@@ -570,7 +569,7 @@ func (l *lane) settle(seq int64) {
 	if n == 0 {
 		return
 	}
-	l.company = len(l.current) + len(l.waiting) // those who are here and those who will soon be back
+	l.company = n
 	l.log.arrive(l.current[:n])
 	for _, e := range l.current[:n] {
 		e.finish(nil)

@@ -28,8 +28,8 @@ import (
 //   - no event whose take had been committed and synced;
 //   - nothing twice, nothing that was never put, and all in the order in which it was put.
 //
-// Now and then the process is killed in the middle of something and started again on what the system still holds in
-// memory, so that what one run has not synced is the next one's to lose.
+// Now and then the process is killed in the middle of something and started again, on what the system still holds in
+// memory, so that what one run has not synced is the next one's to lose, or on what a power cut has left.
 //
 // WAL_STATES is how many different states are opened, WAL_SEED where to begin. A state that a run has met before is
 // not opened again: what was found in it is held against what must be there now.
@@ -81,6 +81,9 @@ func TestPowerLoss(t *testing.T) {
 	}
 	workers.Wait()
 	tell()
+	if !t.Failed() {
+		t.Log("no acknowledged event is missing, none comes twice or out of order, none that was taken and synced comes again")
+	}
 }
 
 // A run is one sequence of transactions and what is known of it from outside.
@@ -107,6 +110,7 @@ type run struct {
 	deadly int         // the process is killed about once in so many steps; 0 is never
 	killIn int         // the process ends in so many system calls; 0 is not
 	left   *vfs.Memory // what it has left
+	wasCut bool        // the power went, too
 	cutIn  int         // a checkpoint is cut in so many writes, while they are at work; 0 is not
 	cut    *cut
 
@@ -179,13 +183,20 @@ func (x *run) play() {
 	x.m.After = nil
 }
 
-// kill is SIGKILL: it loses nothing but the process. What that would still have done, it does where nobody looks.
+// kill is SIGKILL, which loses nothing but the process, or a power cut, which is survived. What the process would still
+// have done, it does where nobody looks.
 func (x *run) kill() {
-	x.left = x.m.Killed()
+	x.left, x.wasCut = x.m.Killed(), x.r.IntN(3) == 0
+	if x.wasCut {
+		x.left = x.m.Crash(x.r)
+		for i := range x.events {
+			x.events[i].taken = x.events[i].synced
+		}
+	}
 	x.m.After = nil
 }
 
-// restart is a start after SIGKILL.
+// restart is a start after kill.
 func (x *run) restart() {
 	x.m, x.left = x.left, nil
 	x.m.After = x.after
@@ -194,6 +205,9 @@ func (x *run) restart() {
 		x.killIn = 1 + x.r.IntN(40)
 	}
 	x.open()
+	if x.left == nil {
+		x.wasCut = false
+	}
 }
 
 // after is told of every system call.
@@ -252,8 +266,8 @@ func (x *run) open() {
 		x.failed = true
 		return
 	}
-	if len(rec.Damaged) > 0 || rec.Doubtful > 0 {
-		x.fail("damage without a crash: %+v", rec)
+	if !x.wasCut && len(rec.Damaged)+rec.Doubtful > 0 {
+		x.fail("damage without a power cut: %+v", rec)
 	}
 	x.l = l
 }

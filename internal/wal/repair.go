@@ -77,7 +77,6 @@ func void(w io.WriterAt, b *badRecord) error {
 // checkpoint points to in it is void too then. A sound record that reading has passed over stays: a pointer may find it.
 func blank(w vfs.File, d *dataFile, b *badRecord) error {
 	end := min(b.next, b.at+mostDamage)
-	type span struct{ from, to int64 }
 	var spans []span
 	from := b.at + framing
 	s := d.scanner(w, 0)
