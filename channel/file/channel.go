@@ -110,7 +110,8 @@ func (s *Settings) channel(on vfs.FS, env flume.Env) (*channel, error) {
 	c.upkeep = upkeep{
 		checkpoints: s.CheckpointInterval, syncs: s.SyncInterval, due: make(chan struct{}, 1), done: make(chan struct{}),
 		failedCheckpoints: env.Counter("CheckpointWriteErrorCount"), failedBackups: env.Counter("CheckpointBackupWriteErrorCount"),
-		trouble: supervise.Trouble{Log: env.Log, Failing: "the log cannot be kept up", Over: "the log is kept up again"},
+		checkpointing: supervise.Trouble{Log: env.Log, Failing: "no checkpoint can be written", Over: "checkpoints are written again"},
+		syncing:       supervise.Trouble{Log: env.Log, Failing: "what was taken cannot be synced", Over: "what was taken is synced again"},
 	}
 	return c, nil
 }

@@ -3,7 +3,6 @@ package file
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -21,7 +20,7 @@ type upkeep struct {
 	done               chan struct{} // closed at the end
 
 	failedCheckpoints, failedBackups *atomic.Int64
-	trouble                          supervise.Trouble
+	checkpointing, syncing           supervise.Trouble
 }
 
 func (u *upkeep) begin(c *channel) {
@@ -58,7 +57,9 @@ func (u *upkeep) run(c *channel) {
 			}
 		case <-syncs.C:
 			if u.unsynced.Swap(false) {
-				u.report(c.log.Sync(context.Background()), "syncing what was taken")
+				err := c.log.Sync(context.Background())
+				u.unsynced.CompareAndSwap(false, err != nil)
+				report(&u.syncing, err)
 			}
 		}
 	}
@@ -71,14 +72,14 @@ func (u *upkeep) checkpoint(log *wal.Log) {
 	} else if err != nil {
 		u.failedCheckpoints.Add(1)
 	}
-	u.report(err, "writing a checkpoint")
+	report(&u.checkpointing, err)
 	u.tail.Store(log.Tail() + longTail) // where it failed, not again at once
 }
 
-func (u *upkeep) report(err error, doing string) {
+func report(to *supervise.Trouble, err error) {
 	if err != nil {
-		u.trouble.Report(slog.LevelWarn, fmt.Errorf("%s: %w", doing, err), 0)
+		to.Report(slog.LevelWarn, err, 0)
 		return
 	}
-	u.trouble.End()
+	to.End()
 }

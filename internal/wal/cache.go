@@ -26,12 +26,28 @@ func (c *cache) put(at int64, b flume.Batch) {
 	if c.limit == 0 || c.bytes >= c.limit {
 		return
 	}
-	n := b.Size()
+	n := footprint(b)
 	if c.bytes+n > c.limit {
 		return
 	}
 	c.bytes += n
 	c.batches = append(c.batches, cachedBatch{at, n, b})
+}
+
+// What an event and a header have in memory beside their bytes, and a batch in the cache.
+const (
+	eventRoom  = 48
+	headerRoom = 32
+	batchRoom  = 64
+)
+
+// footprint is what b has in memory.
+func footprint(b flume.Batch) int {
+	n := batchRoom + b.Size() + eventRoom*len(b)
+	for i := range b {
+		n += headerRoom * len(b[i].Headers)
+	}
+	return n
 }
 
 // find returns the index of the first batch that reaches beyond position pos.
@@ -90,5 +106,6 @@ func (c *cache) forget(pos int64) {
 		c.bytes -= c.batches[n].bytes
 		n++
 	}
-	c.batches = slices.Delete(c.batches, 0, n)
+	clear(c.batches[:n])
+	c.batches = c.batches[n:]
 }

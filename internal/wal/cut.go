@@ -261,9 +261,11 @@ func (l *Log) removeOld(k *cut, force bool) error {
 		}
 		l.filesMu.RUnlock()
 		slices.SortFunc(here, func(a, b *dataFile) int { return cmp.Compare(a.id, b.id) })
-		for _, d := range here[:max(0, len(here)-2)] {
-			if d.id < oldest {
-				c.doomed = append(c.doomed, d)
+		// A file has takes of events that other directories have in files which were begun before it was left. So it stays
+		// as long as one of those does: a replay of everything needs them.
+		for j := range max(0, len(here)-2) {
+			if here[j+1].id <= oldest {
+				c.doomed = append(c.doomed, here[j])
 			}
 		}
 	}

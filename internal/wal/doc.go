@@ -11,8 +11,9 @@
 //   - When [Log.Put] returns nil the events are on the disk (fdatasync), names included, and can be taken.
 //   - A put or a take is one transaction: after a crash all of it is there or none of it. (One that nobody was told
 //     about may be there, in part if the disk wrote its pages in a wild order.)
-//   - Events are taken in the order in which their transactions were written, and inside one as they were put. What is
-//     given back comes first again.
+//   - Events are taken in the order in which their transactions became safe, and inside one as they were put. After a
+//     restart transactions of several directories that were on their way at the same time stand in the order in which
+//     they were written. What is given back comes first again.
 //   - When [Taken.Commit] returns nil the take survives the process. It survives the machine with the next sync of its
 //     directory, which any put, any checkpoint or [Log.Sync] brings: to lose it means that events come twice, never
 //     that they are lost, so no take waits for the disk. [Options].SyncTakes waits all the same.
@@ -94,8 +95,9 @@
 // those in use; the old ones are the room for the next. At every moment one complete pair is there, and a disk that is
 // full can take another. An event keeps its slot, its position modulo the slots, from one checkpoint to the next, so
 // that only what has come since a file was last written goes into it; the first time that a run writes a file it writes
-// all. Marks follow, then the backup, then the files go that the checkpoint before did not need: those with a number
-// below every file that has an event, is being written to, or the backup needs, but for the last two of a directory.
+// all. Marks follow, then the backup, then the files go that the checkpoint before did not need: those that were left
+// before any file was begun that has an event, is being written to, or the backup needs, but for the last two of a
+// directory. (A file that was left later may have the takes of what another directory still has.)
 // Between the renames Flume would see a mixed pair and replay everything, which is safe.
 //
 // # How it fails

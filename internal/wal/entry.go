@@ -10,6 +10,7 @@ type entry struct {
 	recs  []int // where in buf each record begins
 	tx    int64
 	spans []span      // of a take: what goes
+	first Pointer     // of it
 	count int         // events
 	batch flume.Batch // of a put: for the cache
 
@@ -69,6 +70,9 @@ func (e *entry) takes(ps []Pointer, spans []span) {
 		e.buf = appendTake(e.buf, p)
 	}
 	e.count, e.spans = len(ps), spans
+	if len(ps) > 0 {
+		e.first = ps[0]
+	}
 	e.commit(kindTake)
 }
 

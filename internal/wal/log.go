@@ -204,7 +204,7 @@ func (l *Log) commit(ctx context.Context, e *entry) (over bool, err error) {
 		return false, ErrClosed
 	}
 	if e.tx == 0 {
-		e.tx = l.tx.Add(1)
+		e.tx = l.nextTx(e)
 	}
 	// Flume's rule for which directory has which transaction.
 	err = l.lanes[e.tx%int64(len(l.lanes))].commit(ctx, e)
@@ -216,6 +216,23 @@ func (l *Log) commit(ctx context.Context, e *entry) (over bool, err error) {
 		l.entries.Put(e)
 	}
 	return err == nil, err
+}
+
+// nextTx is the ID of a new transaction. Takes go to the directory of what they take, so that a source and a sink in
+// lockstep do not have one directory to write each, of which one would never come to a new file.
+func (l *Log) nextTx(e *entry) int64 {
+	n := int64(len(l.lanes))
+	if n == 1 || e.kind != kindTake {
+		return l.tx.Add(1)
+	}
+	l.filesMu.RLock()
+	d := l.files[e.first.File()]
+	l.filesMu.RUnlock()
+	last := l.tx.Add(n)
+	if d == nil { // nothing was taken, or its file was missing when the log was opened
+		return last
+	}
+	return last - (last-int64(d.dir))%n
 }
 
 // arrive puts what the entries have put into the queue; a lane calls it, in the order of the log.

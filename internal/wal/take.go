@@ -53,23 +53,31 @@ func (l *Log) takeOnce(events, bytes int) (*Taken, error) {
 		return nil, nil
 	}
 	t.spans = l.queue.take(n)
+	cached := false
 	if l.cache.limit > 0 {
 		var missing int
 		t.batch, missing = l.cache.take(t.spans, bytes)
+		cached = len(t.batch) > 0
 		n = max(len(t.batch), missing)
-		t.pointers = make([]Pointer, 0, n)
-	} else {
-		t.pointers = make([]Pointer, 0, min(n, chunkLen))
 	}
+	if !cached && n > chunkLen {
+		t.pointers = make([]Pointer, 0, chunkLen)
+	} else {
+		t.pointers = make([]Pointer, 0, n)
+	}
+	// What has to be read is asked for as far as bytes may reach, and no farther.
 	enough, far := 4*int64(bytes)+mostRead, int64(0)
 	for _, s := range t.spans {
-		for pos := s.from; pos < s.to && far < enough && len(t.pointers) < n; pos++ {
+		for pos := s.from; pos < s.to && (cached || far < enough) && len(t.pointers) < n; pos++ {
 			p := l.queue.at(pos)
 			if k := len(t.pointers); k > 0 && p > t.pointers[k-1] {
 				far += min(int64(p-t.pointers[k-1]), gap)
 			}
 			t.pointers = append(t.pointers, p)
 		}
+	}
+	if cached && len(t.pointers) != len(t.batch) {
+		panic("BUG: the events of a take are not those of its pointers")
 	}
 	t.shorten(len(t.pointers))
 	l.mu.Unlock()
