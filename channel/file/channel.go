@@ -25,6 +25,7 @@ const (
 var errClosed = errors.New("the channel is closed")
 
 type channel struct {
+	agent, name         string
 	log                 *wal.Log
 	notes               *slog.Logger
 	space               space
@@ -69,7 +70,7 @@ func (s *Settings) OpenOn(on vfs.FS, env flume.Env) (flume.Channel, error) {
 
 func (s *Settings) channel(on vfs.FS, env flume.Env) (*channel, error) {
 	c := &channel{
-		notes: env.Log, capacity: s.Capacity, capacityKey: s.capacityKey, transactionCapacity: s.TransactionCapacity, keepAlive: s.KeepAlive, checkpointOnClose: s.CheckpointOnClose,
+		agent: env.Agent, name: env.Name, notes: env.Log, capacity: s.Capacity, capacityKey: s.capacityKey, transactionCapacity: s.TransactionCapacity, keepAlive: s.KeepAlive, checkpointOnClose: s.CheckpointOnClose,
 		space:    space{fs: on, dirs: s.DataDirs, keep: s.MinimumSpace},
 		putError: env.Counter("EventPutErrorCount"), takeError: env.Counter("EventTakeErrorCount"),
 		openState: env.Counter("Open"), endState: env.Counter("Closed"),
@@ -92,8 +93,8 @@ func (s *Settings) channel(on vfs.FS, env flume.Env) (*channel, error) {
 		env.Log.Info("replaying the log", "read", p.Read, "of", p.Total, "elapsed", p.Elapsed.Round(time.Second), "remaining", p.Remaining().Round(time.Second))
 	}
 	log, found, err := wal.Open(on, o)
-	if refused := (*wal.RefusedError)(nil); errors.As(err, &refused) && len(refused.Damaged) > 0 {
-		return nil, fmt.Errorf("%w; to go on without it, call: sluice channel repair -f FILE -n %s --channel %s", err, env.Agent, env.Name)
+	if refused := (*wal.RefusedError)(nil); errors.As(err, &refused) {
+		return nil, fmt.Errorf("%w; to go on without, %s", err, c.repair(refused.Missing))
 	}
 	if err != nil {
 		return nil, err
@@ -116,6 +117,15 @@ func (s *Settings) channel(on vfs.FS, env flume.Env) (*channel, error) {
 	return c, nil
 }
 
+// repair is the command that does what a person has to decide.
+func (c *channel) repair(missing bool) string {
+	command := "call: sluice channel repair -f FILE -n " + c.agent + " --channel " + c.name
+	if missing {
+		command += " --without-missing"
+	}
+	return command
+}
+
 // tell logs what was found in the directories.
 func (c *channel) tell(r *wal.Recovery) {
 	c.notes.Info("the log is open", "events", r.Events, "files", r.Files, "read", r.Bytes, "elapsed", r.Elapsed.Round(time.Millisecond), "checkpoint", r.Checkpoint)
@@ -128,9 +138,6 @@ func (c *channel) tell(r *wal.Recovery) {
 	if r.Doubtful > 0 {
 		c.doubled.Add(int64(r.Doubtful))
 		c.notes.Warn("events are delivered that a damaged record may or may not have committed: they may come twice", "events", r.Doubtful)
-	}
-	for file, events := range r.Missing {
-		c.notes.Error("a data file is not there, and its events are lost unless it comes back", "file", file, "events", events)
 	}
 	if r.Strange > 0 {
 		c.notes.Error("the checkpoint names places where no event can be", "events", r.Strange)
@@ -245,6 +252,9 @@ func (c *channel) Take(ctx context.Context, l flume.Limits) (flume.Transaction, 
 		switch {
 		case err != nil:
 			c.takeError.Add(1)
+			if damaged := (*wal.DamagedError)(nil); errors.As(err, &damaged) {
+				return nil, fmt.Errorf("taking events: %w; to go on without it, stop the agent and %s", err, c.repair(false))
+			}
 			return nil, fmt.Errorf("taking events: %w", err)
 		case t != nil:
 			return &take{channel: c, taken: t, batch: t.Batch()}, nil

@@ -135,7 +135,7 @@ func TestTheSizeCountsWhatIsTakenUntilItIsCommitted(t *testing.T) {
 func TestADirectoryIsOneChannels(t *testing.T) {
 	dir := t.TempDir()
 	at := func(base string) []string {
-		return []string{"checkpointDir = " + filepath.Join(dir, base), "dataDirs = " + filepath.Join(dir, "data"), "minimumRequiredSpace = 0"}
+		return []string{"checkpointDir = " + filepath.Join(dir, base), "dataDirs = " + filepath.Join(dir, "data"), "minimumRequiredSpace = 1048576"}
 	}
 	first := flumetest.Open(t, Kind, at("c1")...)
 	putting(t, first, flumetest.Events(0, 1))
@@ -229,7 +229,7 @@ func TestDamageIsKept(t *testing.T) {
 
 	env := flumetest.NewEnv()
 	_, err := flumetest.TryOpen(t, env, kindOn(on), settings("corruption = strict")...)
-	if err == nil || !strings.Contains(err.Error(), "/d/log-1 is damaged at ") || !strings.HasSuffix(err.Error(), "; to go on without it, call: sluice channel repair -f FILE -n a1 --channel x1") {
+	if err == nil || !strings.Contains(err.Error(), "/d/log-1 is damaged at ") || !strings.HasSuffix(err.Error(), "; to go on without, call: sluice channel repair -f FILE -n a1 --channel x1") {
 		t.Fatalf("opening strictly returned %v", err)
 	}
 	if got := bodies(t, opened(t, on, env)); got != "0 2" {

@@ -106,22 +106,17 @@ func TestEncryptedWithoutTheKey(t *testing.T) {
 	c, _ := p.open(t, encrypted(t, "key-0")...)
 	in := fill(t, c, "e", 10, 100)
 	closing(t, c)
-	other := encrypted(t, "invalid")
-	for _, x := range []struct {
-		with []string
-		want string
-	}{
-		{nil, `it is encrypted with the key "key-0" and no key store is configured`},
-		{other, `the key "invalid"`},
-	} {
-		env := flumetest.NewEnv()
-		_, err := flumetest.TryOpen(t, env, kindOn(p.Memory), p.settings(x.with)...)
-		if err == nil || !strings.Contains(err.Error(), x.want) {
-			t.Errorf("opening returned %v, want %q in it", err, x.want)
-		}
-		if env.Count("Unhealthy") != 1 || env.Count("Open") != 0 {
-			t.Errorf("Unhealthy %d, Open %d", env.Count("Unhealthy"), env.Count("Open"))
-		}
+	if got := flumetest.Problems(t, kindOn(p.Memory), nil, p.settings(encrypted(t, "invalid")...)...).String(); !strings.Contains(got,
+		"encryption.activeKey: invalid is none of encryption.keyProvider.keys, which are key-0, key-1") {
+		t.Error(got)
+	}
+	none := flumetest.NewEnv()
+	_, err := flumetest.TryOpen(t, none, kindOn(p.Memory), p.settings()...)
+	if err == nil || !strings.Contains(err.Error(), `it is encrypted with the key "key-0" and no key store is configured`) {
+		t.Errorf("opening returned %v", err)
+	}
+	if none.Count("Unhealthy") != 1 || none.Count("Open") != 0 {
+		t.Errorf("Unhealthy %d, Open %d", none.Count("Unhealthy"), none.Count("Open"))
 	}
 	c, env := p.open(t, encrypted(t, "key-0")...)
 	healthy(t, env)

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/sluice-io/sluice/conf"
@@ -59,6 +60,9 @@ func (e *encryption) Declare(d *conf.Decl) {
 			need("keyProvider.keyStoreFile", e.StoreFile, true)
 			need("keyProvider.keyStorePasswordFile", e.PasswordFile, true)
 			need("keyProvider.keys", strings.Join(e.Keys, " "), true)
+			if e.ActiveKey != "" && len(e.Keys) > 0 && !slices.ContainsFunc(e.Keys, func(k string) bool { return strings.EqualFold(k, e.ActiveKey) }) {
+				problems = append(problems, conf.At("encryption.activeKey", fmt.Errorf("%s is none of encryption.keyProvider.keys, which are %s", e.ActiveKey, strings.Join(e.Keys, ", "))))
+			}
 		}
 		for _, v := range e.KeySettings {
 			if !strings.HasSuffix(v.Key, ".passwordFile") {

@@ -139,13 +139,14 @@ func (s *Settings) DeclareLog(d *conf.Decl, capacity *conf.Number) {
 				s.DataDirs = append(s.DataDirs, dir)
 			}
 		}
+		odd := s.odd()
 		s.MaxFileSize = min(s.MaxFileSize, wal.LargestFile)
 		s.MinimumSpace = max(s.MinimumSpace, leastSpace)
 		s.CheckpointInterval = max(s.CheckpointInterval, time.Second)
 		if s.QuarantineDir == "" {
 			s.QuarantineDir = filepath.Clean(s.CheckpointDir) + "-quarantine"
 		}
-		return errors.Join(s.unshared(checkpoint, dataDirs == data), s.sound())
+		return errors.Join(s.unshared(checkpoint, dataDirs == data), odd, s.sound())
 	})
 }
 
@@ -158,6 +159,36 @@ func (s *Settings) unshared(checkpoint string, data bool) error {
 	}
 	if data {
 		problems = append(problems, conf.Warn("dataDirs", fmt.Errorf(text, s.DataDirs[0])))
+	}
+	return errors.Join(problems...)
+}
+
+// odd finds what Flume takes in another sense than it reads.
+func (s *Settings) odd() error {
+	var problems []error
+	doubt := func(key, format string, args ...any) {
+		problems = append(problems, conf.Warn(key, fmt.Errorf(format, args...)))
+	}
+	for _, dir := range slices.Concat([]string{s.CheckpointDir, s.BackupCheckpointDir}, s.DataDirs) {
+		if dir == "~" || strings.HasPrefix(dir, "~/") {
+			key := "dataDirs"
+			switch dir {
+			case s.CheckpointDir:
+				key = "checkpointDir"
+			case s.BackupCheckpointDir:
+				key = "backupCheckpointDir"
+			}
+			doubt(key, "%s is not in your home directory: ~ means nothing here, as in Flume, and the directory is named ~; write the path in full", dir)
+		}
+	}
+	if s.CompressBackup && !s.Dual {
+		doubt("compressBackupCheckpoint", "has no effect without useDualCheckpoints = true")
+	}
+	if s.CheckpointInterval < time.Second {
+		doubt("checkpointInterval", "%d is less than 1000, which is taken", s.CheckpointInterval.Milliseconds())
+	}
+	if s.MinimumSpace < leastSpace {
+		doubt("minimumRequiredSpace", "%d is less than %d, which is taken", s.MinimumSpace, leastSpace)
 	}
 	return errors.Join(problems...)
 }
@@ -176,6 +207,13 @@ func (s *Settings) sound() error {
 		problem("dataDirs", "names no directory")
 	case slices.ContainsFunc(s.DataDirs, func(dir string) bool { return filepath.Clean(dir) == filepath.Clean(s.CheckpointDir) }):
 		problem("dataDirs", "names the checkpointDir; the data files need a directory of their own")
+	}
+	seen := map[string]bool{}
+	for _, dir := range s.DataDirs {
+		if dir = filepath.Clean(dir); seen[dir] {
+			problem("dataDirs", "names %s twice", dir)
+		}
+		seen[dir] = true
 	}
 	if s.Dual && s.BackupCheckpointDir == "" {
 		problem("backupCheckpointDir", "is required with useDualCheckpoints = true, and not set")

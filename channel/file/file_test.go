@@ -51,6 +51,18 @@ func TestProblems(t *testing.T) {
 				"flume.conf:4: a1.components.x1.encryption.cipherProvider: com.acme.Cipher is a class of its own, which Sluice cannot run; AESCTRNOPADDING is what it has\n"},
 		{"data among the checkpoints", []string{"checkpointDir = /c", "dataDirs = /d, /c/"},
 			"flume.conf:2: a1.components.x1.dataDirs: names the checkpointDir; the data files need a directory of their own\n"},
+		{"one directory twice", []string{"checkpointDir = /c", "dataDirs = /d, /e, /d/"}, "flume.conf:2: a1.components.x1.dataDirs: names /d twice\n"},
+		{"at home", []string{"checkpointDir = ~/c", "dataDirs = /d, ~/d"},
+			"flume.conf:1: a1.components.x1.checkpointDir: ~/c is not in your home directory: ~ means nothing here, as in Flume, and the directory is named ~; write the path in full\n" +
+				"flume.conf:2: a1.components.x1.dataDirs: ~/d is not in your home directory: ~ means nothing here, as in Flume, and the directory is named ~; write the path in full\n"},
+		{"sizes that Flume raises", []string{"checkpointDir = /c", "dataDirs = /d", "checkpointInterval = 10", "minimumRequiredSpace = 5", "compressBackupCheckpoint = true"},
+			"flume.conf:5: a1.components.x1.compressBackupCheckpoint: has no effect without useDualCheckpoints = true\n" +
+				"flume.conf:3: a1.components.x1.checkpointInterval: 10 is less than 1000, which is taken\n" +
+				"flume.conf:4: a1.components.x1.minimumRequiredSpace: 5 is less than 1048576, which is taken\n"},
+		{"a key of none", []string{"checkpointDir = /c", "dataDirs = /d",
+			"encryption.activeKey = key-2", "encryption.cipherProvider = AESCTRNOPADDING", "encryption.keyProvider = JCEKSFILE",
+			"encryption.keyProvider.keyStoreFile = /k", "encryption.keyProvider.keyStorePasswordFile = /p", "encryption.keyProvider.keys = key-0 key-1"},
+			"flume.conf:3: a1.components.x1.encryption.activeKey: key-2 is none of encryption.keyProvider.keys, which are key-0, key-1\n"},
 		{"a capacity that no checkpoint holds", []string{"checkpointDir = /c", "dataDirs = /d", "capacity = 2147483647"},
 			"flume.conf:3: a1.components.x1.capacity: 2147483647 is more than 2147482618, the most it may be\n"},
 		{"half of encryption", []string{"checkpointDir = /c", "dataDirs = /d", "encryption.activeKey = key-0"},

@@ -310,7 +310,7 @@ func TestAnEventIsDamagedMeanwhile(t *testing.T) {
 func TestTheDirectoriesAreRemoved(t *testing.T) {
 	dir := t.TempDir()
 	env := flumetest.NewEnv()
-	ch, err := flumetest.TryOpen(t, env, Kind, "checkpointDir = "+filepath.Join(dir, "c"), "dataDirs = "+filepath.Join(dir, "d"), "minimumRequiredSpace = 0")
+	ch, err := flumetest.TryOpen(t, env, Kind, "checkpointDir = "+filepath.Join(dir, "c"), "dataDirs = "+filepath.Join(dir, "d"), "minimumRequiredSpace = 1048576")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -29,7 +29,7 @@ func TestLaws(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			flumetest.Channel(t, func(t testing.TB, settings ...string) flume.Channel {
-				all := append([]string{"checkpointDir = /checkpoint", "minimumRequiredSpace = 0"}, own...)
+				all := append([]string{"checkpointDir = /checkpoint", "minimumRequiredSpace = 1048576"}, own...)
 				return flumetest.Open(t, kindOn(vfs.NewMemory()), append(all, settings...)...)
 			}, flumetest.InPlace)
 		})

@@ -26,7 +26,7 @@ func kindOn(on vfs.FS) flume.Kind[flume.Channel] {
 // with are settings of a channel, where they do not say otherwise on a disk that is all for it.
 func with(settings ...string) []string {
 	all := append([]string{"checkpointDir = /checkpoint", "dataDirs = /data"}, settings...)
-	for _, usual := range []string{"minimumRequiredSpace = 0", "overflowCapacity = 20000"} {
+	for _, usual := range []string{"minimumRequiredSpace = 1048576", "overflowCapacity = 20000"} {
 		key, _, _ := strings.Cut(usual, "=")
 		if !slices.ContainsFunc(all, func(s string) bool { return strings.HasPrefix(s, key) }) {
 			all = append(all, usual)

@@ -62,7 +62,7 @@ func (x *Findings) Repairable(withoutMissing bool) error {
 func Repair(o wal.Options, quarantine string, before *Findings) (r *Repaired, err error) {
 	defer func() { err = errors.Join(err, keepOwner(quarantine, dirs(&o)...)) }()
 	r = &Repaired{Before: before}
-	o.Strict = false
+	o.Strict, o.WithoutMissing = false, true // Repairable has asked
 	o.SetAside = remember(wal.Quarantine(vfs.OS{}, quarantine), &r.Aside)
 	l, rec, err := wal.Open(vfs.OS{}, o)
 	if err != nil {

@@ -318,12 +318,18 @@ func TestMissingDataFiles(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	strict := o
-	strict.Strict = true
-	if _, _, err := Open(m, strict); err == nil || !strings.Contains(err.Error(), "log-1 (2 events)") {
-		t.Errorf("strictly: %v", err)
+	var refused *RefusedError
+	if _, _, err := Open(m, o); !errors.As(err, &refused) || !refused.Missing || !strings.Contains(err.Error(), "log-1 (2 events)") {
+		t.Errorf("without a file: %v", err)
 	}
-	l, rec, err := Open(m, o)
+	// It was only away.
+	back := all.Clone()
+	if l, rec, err := Open(back, o); err != nil || rec.Events != 3 || l.Close(true) != nil {
+		t.Errorf("with the file: %+v, %v", rec, err)
+	}
+	without := o
+	without.WithoutMissing = true
+	l, rec, err := Open(m, without)
 	if err != nil || rec.Missing["log-1"] != 2 || rec.Events != 1 {
 		t.Fatalf("%+v, %v", rec, err)
 	}
@@ -337,7 +343,7 @@ func TestMissingDataFiles(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if l, rec, err = Open(m, o); err != nil || rec.Missing["log-2"] != 1 || l.lanes[0].file.id != 3 {
+	if l, rec, err = Open(m, without); err != nil || rec.Missing["log-2"] != 1 || l.lanes[0].file.id != 3 {
 		t.Fatalf("%+v, %v", rec, err)
 	}
 	// Everything: that is a directory that is not mounted.

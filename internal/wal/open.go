@@ -38,6 +38,7 @@ type Recovery struct {
 type RefusedError struct {
 	What    string
 	Damaged []Damage
+	Missing bool // of data files
 }
 
 func (e *RefusedError) Error() string { return e.What }
@@ -226,24 +227,22 @@ func (x *found) refuse(o *Options) error {
 			Damaged: x.rec.Damaged,
 		}
 	}
-	if len(x.got.missing) == 0 {
+	if len(x.got.missing) == 0 || o.WithoutMissing {
 		return nil
 	}
-	// A whole directory that is not there is not lost: it is not mounted, or not named.
+	// They may come back: a disk that is not mounted, a directory that is not named, a file that somebody moved. Once the
+	// log has gone on without them it is too late.
 	var names []string
 	for _, m := range x.got.missing {
 		names = append(names, fmt.Sprintf("log-%d (%d events)", m.file, m.count))
 	}
+	what := "the checkpoint names data files that are in none of the data directories: " + strings.Join(names, ", ")
 	for i, dir := range o.DataDirs {
 		if x.list.empty[i] {
-			return &RefusedError{What: fmt.Sprintf("the checkpoint names data files that are nowhere, %s, and the data directory %s is empty: is it mounted, is it the right one?",
-				strings.Join(names, ", "), dir)}
+			what += fmt.Sprintf("; %s is empty: is it mounted, is it the right one?", dir)
 		}
 	}
-	if o.Strict {
-		return &RefusedError{What: "data files are missing: " + strings.Join(names, ", ")}
-	}
-	return nil
+	return &RefusedError{What: what, Missing: true}
 }
 
 // takeLocks locks all directories, in Flume's order, and looks for a Flume that uses them: its own lock is lost as

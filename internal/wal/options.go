@@ -13,6 +13,7 @@ type Options struct {
 	SyncTakes      bool     // a take is done when it is synced, not when it is written
 	Cache          int      // bytes of events that are kept in memory until they are taken
 	Strict         bool     // refuse to open a damaged log
+	WithoutMissing bool     // give up the events whose data files are not there, rather than refuse to open
 	Sequential     bool     // replay one data file after the other, as Flume did once
 
 	Keys      Keys   // of encrypted data files; nil is none
