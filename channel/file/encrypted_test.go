@@ -106,12 +106,12 @@ func TestEncryptedWithoutTheKey(t *testing.T) {
 	c, _ := p.open(t, encrypted(t, "key-0")...)
 	in := fill(t, c, "e", 10, 100)
 	closing(t, c)
-	if got := flumetest.Problems(t, kindOn(p.Memory), nil, p.settings(encrypted(t, "invalid")...)...).String(); !strings.Contains(got,
+	if got := flumetest.Problems(t, kindOn(p.Memory), nil, p.settings(encrypted(t, "invalid"))...).String(); !strings.Contains(got,
 		"encryption.activeKey: invalid is none of encryption.keyProvider.keys, which are key-0, key-1") {
 		t.Error(got)
 	}
 	none := flumetest.NewEnv()
-	_, err := flumetest.TryOpen(t, none, kindOn(p.Memory), p.settings()...)
+	_, err := flumetest.TryOpen(t, none, kindOn(p.Memory), p.settings(nil)...)
 	if err == nil || !strings.Contains(err.Error(), `it is encrypted with the key "key-0" and no key store is configured`) {
 		t.Errorf("opening returned %v", err)
 	}

@@ -1,6 +1,7 @@
 package wal
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/binary"
 	"errors"
@@ -248,7 +249,29 @@ func (d *dataFile) reads(f vfs.FS) (bool, error) {
 	if ok {
 		_, ok = s.frame(end)
 	}
-	return !ok, nil
+	if !ok {
+		return true, nil
+	}
+	return s.began(bad.at)
+}
+
+// began tells whether the record at off is one of ours, as far as it came to be written: its payload begins as they all
+// do, or has not been written.
+func (s *scanner) began(off int64) (bool, error) {
+	const begin = 6 // length of the header, its first tag, kind
+	b, err := s.view(off+framing, begin)
+	if err != nil || len(b) < begin {
+		return err == nil, err
+	}
+	p := slices.Clone(b[:begin])
+	if bytes.Count(p, p[:1]) == begin && (p[0] == 0 || p[0] == opEnd) {
+		return true, nil
+	}
+	if s.cipher != nil {
+		s.cipher.apply(p, p)
+	}
+	kind := binary.LittleEndian.Uint32(p[2:])
+	return p[1] == 1<<3|wireFixed32 && kind >= uint32(kindPut) && kind <= uint32(kindCommit), nil
 }
 
 // frame tells where the record at off ends, if it has the outside of one.
