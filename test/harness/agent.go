@@ -80,7 +80,7 @@ func (s *Stage) Agent(t testing.TB, flavor Flavor, name, id string, conf Conf) *
 }
 
 // LogFile is what the agent has written to stdout and stderr, over all its starts.
-func (a *Agent) LogFile() string { return filepath.Join(filepath.Dir(a.File), "agent.log") }
+func (a *Agent) LogFile() string { return filepath.Join(filepath.Dir(a.Home), "agent.log") }
 
 // Log returns the log's text.
 func (a *Agent) Log(t testing.TB) string {

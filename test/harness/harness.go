@@ -196,6 +196,12 @@ func (s *Stage) Peers(t testing.TB, limit time.Duration, args ...string) (string
 	return s.peers(ctx, nil, args...)
 }
 
+// PeersOutput is Peers for a command whose stdout is to be read: what it complains of on stderr is in the error only.
+func (s *Stage) PeersOutput(t testing.TB, limit time.Duration, args ...string) (string, error) {
+	t.Helper()
+	return s.Run(t, limit, filepath.Join(s.Root, "test", "peers", "peers"), args...)
+}
+
 // PeersJava is Peers for a command that runs a JVM, with options for it.
 func (s *Stage) PeersJava(t testing.TB, limit time.Duration, options []string, args ...string) (string, error) {
 	t.Helper()

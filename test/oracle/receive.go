@@ -70,6 +70,13 @@ func (r *Receiver) AdmitAll() {
 	r.admits = false
 }
 
+// Full reports whether it lets nothing more in.
+func (r *Receiver) Full() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.admits && r.room <= 0
+}
+
 // Pace is how long each call waits for its answer from now on.
 func (r *Receiver) Pace(d time.Duration) {
 	r.mu.Lock()

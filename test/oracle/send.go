@@ -3,6 +3,7 @@ package oracle
 import (
 	"context"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/sluice-io/sluice/client"
@@ -15,29 +16,30 @@ import (
 // What was sent and not acknowledged is never sent again: the next call has the next numbers. So whatever comes out
 // twice was doubled by the flow.
 type Sender struct {
-	ledger *Ledger
-	lane   int
-	next   int
-	client *client.Client
+	ledgers []*Ledger
+	lane    int
+	next    atomic.Int64
+	client  *client.Client
 }
 
 // mostBatch bounds a call, so that it is never cut in two.
 const mostBatch = 1 << 20
 
-// NewSender makes the sender of a lane to host:port.
-func NewSender(address string, ledger *Ledger, lane int) (*Sender, error) {
+// NewSender makes the sender of a lane to host:port. What is acknowledged stands in all the ledgers, one for each end of
+// the flow.
+func NewSender(address string, lane int, ledgers ...*Ledger) (*Sender, error) {
 	c, err := client.Open(client.Options{Address: address, BatchSize: mostBatch, ConnectTimeout: 5 * time.Second, RequestTimeout: 30 * time.Second})
 	if err != nil {
 		return nil, err
 	}
-	return &Sender{ledger: ledger, lane: lane, client: c}, nil
+	return &Sender{ledgers: ledgers, lane: lane, client: c}, nil
 }
 
-// Send sends the lane's next events in one call. Nil: they are acknowledged, and the ledger knows.
+// Send sends the lane's next events in one call. Nil: they are acknowledged, and the ledgers know.
 func (s *Sender) Send(ctx context.Context, events int) error {
-	load := s.ledger.Load()
+	load := s.ledgers[0].Load()
 	b := make(flume.Batch, events)
-	first := s.next
+	first := int(s.next.Add(int64(events))) - events
 	for i := range b {
 		number := first + i
 		b[i].Body = load.Body(make([]byte, 0, load.Size), s.lane, number)
@@ -48,18 +50,19 @@ func (s *Sender) Send(ctx context.Context, events int) error {
 			}
 		}
 	}
-	s.next += events
 	if err := s.client.AppendBatch(ctx, b); err != nil {
 		return err
 	}
-	for i := range b {
-		s.ledger.Acked(s.lane, first+i, -1)
+	for _, ledger := range s.ledgers {
+		for i := range b {
+			ledger.Acked(s.lane, first+i, -1)
+		}
 	}
 	return nil
 }
 
 // Sent is how many events have been sent, acknowledged or not.
-func (s *Sender) Sent() int { return s.next }
+func (s *Sender) Sent() int { return int(s.next.Load()) }
 
 // Close ends the connection.
 func (s *Sender) Close() error { return s.client.Close() }
