@@ -34,9 +34,10 @@ type Stage struct {
 	Dir   string  // everything that the stage writes
 	Seed  uint64  // of the random moments; SLUICE_SEED
 	Scale float64 // of the counts; SLUICE_SCALE
-	// FileChannel says that the users' files are run as they stand, with file channels (SLUICE_CHANNEL=file), and not
-	// with type = memory.
+	// FileChannel says that the users' files are run as they stand, with file channels, and not with type = memory.
 	FileChannel bool
+	// OneChannel says that SLUICE_CHANNEL, memory or file, has chosen FileChannel for all tests.
+	OneChannel bool
 	// StandIn says that real Flume plays Sluice's parts too (SLUICE_AGENT=flume): so harness and oracle are proven, and
 	// so Flume is measured by the same runs.
 	StandIn bool
@@ -79,6 +80,7 @@ func prepare() (*Stage, error) {
 	s := &Stage{
 		Root:        filepath.Dir(filepath.Dir(filepath.Dir(here))),
 		FileChannel: os.Getenv("SLUICE_CHANNEL") == "file",
+		OneChannel:  os.Getenv("SLUICE_CHANNEL") != "",
 		StandIn:     os.Getenv("SLUICE_AGENT") == "flume",
 		Seed:        rand.Uint64(),
 		Scale:       0.1,

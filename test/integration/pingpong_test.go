@@ -6,13 +6,13 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -114,7 +114,7 @@ func TestAgentsPingPong(t *testing.T) {
 			}
 			h.drain(agents[(first+rounds)%2])
 			report := b.receiver.Await(20*time.Second, time.Minute)
-			stage.Proof(t, "%d rounds, %d ended with SIGKILL: %s", rounds, h.kills, report)
+			stage.Proof(t, "Flume and Sluice in turn, %d rounds, %d ended with SIGKILL: %s", rounds, h.kills, report)
 			if err := report.Check(oracle.Rules{Order: true}); err != nil {
 				t.Error(err)
 			}
@@ -122,9 +122,15 @@ func TestAgentsPingPong(t *testing.T) {
 				t.Errorf("only %d data files: none was rolled over", n)
 			}
 			soundLog(t, agents[0])
+			if odd := flumeFinds.FindAllString(agents[1].Log(t), 5); len(odd) > 0 {
+				t.Errorf("Flume finds fault with the channel:\n%s", strings.Join(odd, "\n"))
+			}
 		})
 	}
 }
+
+// flumeFinds is what real Flume says of a channel that it does not take as it is.
+var flumeFinds = regexp.MustCompile(`(?m)^.*( WARN | ERROR ).*channel\.file.*$|^.*BadCheckpointException.*$`)
 
 // A handover is a channel that two agents have in turn.
 type handover struct {
@@ -167,13 +173,7 @@ func (h *handover) drain(a *harness.Agent) {
 
 func (h *handover) put(events int) {
 	h.t.Helper()
-	harness.Eventually(h.t, 20*time.Second, "the source on its port", func() error {
-		conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", h.port))
-		if err != nil {
-			return err
-		}
-		return conn.Close()
-	})
+	listens(h.t, h.port)
 	for events > 0 {
 		n := min(events, 1+h.random.IntN(200))
 		s := h.senders[h.random.IntN(len(h.senders))]
