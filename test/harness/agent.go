@@ -44,6 +44,7 @@ type Agent struct {
 	Disk    *Disk    // where it runs, if not on the machine's own file systems
 
 	stage *Stage
+	dir   string
 	cmd   *exec.Cmd
 	log   *os.File
 	begin int64         // where in the log its last start begins
@@ -58,7 +59,7 @@ func (s *Stage) Agent(t testing.TB, flavor Flavor, name, id string, conf Conf) *
 	}
 	dir := filepath.Join(s.Dir, "agents", strings.NewReplacer("/", "-", " ", "-").Replace(t.Name()), id)
 	a := &Agent{
-		Flavor: flavor, Name: name, ID: id, Metrics: s.Port(t), stage: s,
+		Flavor: flavor, Name: name, ID: id, Metrics: s.Port(t), stage: s, dir: dir,
 		File: filepath.Join(dir, name+".conf"), Home: filepath.Join(dir, "home"),
 	}
 	if err := os.RemoveAll(dir); err != nil {
@@ -80,7 +81,7 @@ func (s *Stage) Agent(t testing.TB, flavor Flavor, name, id string, conf Conf) *
 }
 
 // LogFile is what the agent has written to stdout and stderr, over all its starts.
-func (a *Agent) LogFile() string { return filepath.Join(filepath.Dir(a.Home), "agent.log") }
+func (a *Agent) LogFile() string { return filepath.Join(a.dir, "agent.log") }
 
 // Log returns the log's text.
 func (a *Agent) Log(t testing.TB) string {
