@@ -45,6 +45,8 @@ type pingPong struct {
 	queue  []int
 	next   int
 	inTurn bool // the order is known
+	rounds int
+	killed int // rounds that ended without closing
 }
 
 // A turn is what one side does while it has the directories.
@@ -111,6 +113,7 @@ func TestPingPong(t *testing.T) {
 			}
 			got := p.flumeTurn(turn{Take: 1 << 30, Batch: 100})
 			p.took("Flume, at the end", got, len(p.queue))
+			t.Logf("%s: %d rounds, %d of them ended without closing; %d events, each taken once", name, p.rounds, p.killed, p.next)
 		})
 	}
 }
@@ -157,6 +160,10 @@ func (p *pingPong) round() {
 		p.queue = append(p.queue, x.From+i)
 	}
 	p.next += x.Put
+	p.rounds++
+	if x.Kill {
+		p.killed++
+	}
 	p.took(fmt.Sprintf("ours=%v %+v", ours, x), got, min(x.Take, len(p.queue)))
 }
 
