@@ -100,9 +100,10 @@ func TestPingPong(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			seed := fromEnv("WAL_SEED", time.Now().UnixNano()%1_000_000)
 			t.Logf("WAL_SEED=%d", seed)
-			p := &pingPong{t: t, r: rand.New(rand.NewPCG(uint64(seed), 3)), dir: t.TempDir(), inTurn: true}
+			p := &pingPong{t: t, r: rand.New(rand.NewPCG(uint64(seed), sum([]byte(name)))), dir: t.TempDir(), inTurn: true}
 			p.o = Options{CheckpointDir: filepath.Join(p.dir, "checkpoint"), DataDirs: []string{filepath.Join(p.dir, "data")}}
 			set(p)
 			for range fromEnv("WAL_ROUNDS", 10) {
@@ -340,6 +341,7 @@ func TestTurn(t *testing.T) {
 func TestFlumeOpensWhatWeRepaired(t *testing.T) {
 	for _, c := range goldenCases(t) {
 		t.Run(c.Name, func(t *testing.T) {
+			t.Parallel()
 			dir := t.TempDir()
 			if out, err := exec.Command("tar", "-xzf", filepath.Join("testdata/golden", c.Name+".tar.gz"), "-C", dir).CombinedOutput(); err != nil {
 				t.Fatalf("%v: %s", err, out)

@@ -28,7 +28,7 @@ func TestPingPong(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "go", "test", "-tags", "interop", "-count=1", "-v", "-timeout=20m", "-run", "^TestPingPong$|^TestFlumeOpensWhatWeRepaired$|^TestLocksAgainstFlume$", "./internal/wal")
+	cmd := exec.CommandContext(ctx, "go", "test", "-tags", "interop", "-count=1", "-v", "-timeout=20m", "-parallel=2", "-run", "^TestPingPong$|^TestFlumeOpensWhatWeRepaired$|^TestLocksAgainstFlume$", "./internal/wal")
 	cmd.Dir = stage.Root
 	cmd.Env = append(os.Environ(), "PEERS="+filepath.Join(stage.Root, "test", "peers", "peers"), "WAL_ROUNDS=50", fmt.Sprintf("WAL_SEED=%d", stage.Seed>>32))
 	cmd.WaitDelay = 5 * time.Second
