@@ -19,7 +19,8 @@ const (
 	slotVersion  = 0
 	slotOrder    = 1 // the checkpoint's write order ID
 	slotOwner    = 2 // ours: the same number again, which says that nothing was in flight. Version 2: the queue's size
-	slotHead     = 3 // version 2 only
+	slotHead     = 3 // version 2: the queue's head
+	slotHome     = 3 // ours: which data directories it is of
 	slotMarker   = 4 // not 0: half written
 	slotActive   = 5 // version 2: data files and how many events each has
 	slotQueue    = 1029
@@ -53,6 +54,7 @@ type checkpoint struct {
 	woid    int64
 	version int
 	ours    bool        // this package wrote it: nothing was in flight, whatever the in-flight files say
+	home    int64       // of ours: its data directories
 	slots   int         // the capacity it was written for
 	size    int         // pointers in queue
 	queue   [][]Pointer // in order, in blocks
@@ -275,7 +277,7 @@ func decodeCheckpoint(slots io.ReaderAt, size int64, mb []byte, hasMeta bool, ri
 	case m.size < 0 || m.size > has || m.head < 0 || m.head >= has:
 		return nil, fmt.Errorf("%s: a queue of %d from slot %d does not fit %d slots", meta, m.size, m.head, has)
 	}
-	c.slots, c.size = has, m.size
+	c.slots, c.size, c.home = has, m.size, slot(slotHome)
 	c.ours = hasMeta && slot(slotOwner) == c.woid && c.woid != 0
 	first := min(m.size, has-m.head)
 	if err := c.readQueue(slots, m.head, first); err != nil {

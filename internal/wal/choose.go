@@ -4,8 +4,11 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"io/fs"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/sluice-io/sluice/internal/vfs"
 )
@@ -44,6 +47,37 @@ func choose(f vfs.FS, dir, backupDir string, newest int64) (c *checkpoint, bad [
 		}
 	}
 	return nil, bad
+}
+
+// home stands in every checkpoint of ours: which data directories it is of.
+func (o *Options) home() int64 {
+	dirs := make([]string, len(o.DataDirs))
+	for i, dir := range o.DataDirs {
+		if absolute, err := filepath.Abs(dir); err == nil {
+			dir = absolute
+		}
+		dirs[i] = filepath.Clean(dir)
+	}
+	slices.Sort(dirs)
+	h := fnv.New64a()
+	h.Write([]byte(strings.Join(dirs, "\x00")))
+	return int64(h.Sum64())
+}
+
+// ofAnother tells whether c is of another log than the data files: of one whose configuration shares the checkpoint
+// directory by mistake, which Flume's default makes easy. It would hide all of them that is older than it. A checkpoint
+// of these has the same home, or, when it is Flume's or they have moved, its write order ID is the mark of those files
+// that were being written to.
+func (c *checkpoint) ofAnother(o *Options, files []*dataFile) bool {
+	if c.ours && c.home == o.home() {
+		return false
+	}
+	for _, d := range files {
+		if d.stale || d.meta.now.woid == c.woid || d.meta.before.woid == c.woid {
+			return false
+		}
+	}
+	return len(files) > 0
 }
 
 func loadWithFlights(f vfs.FS, dir, ring, meta string) (*checkpoint, error) {

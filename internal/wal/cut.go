@@ -42,6 +42,7 @@ type cut struct {
 	failed int64
 	tail   int64
 	none   int64 // unlogged takes
+	home   int64
 }
 
 // oldest is the first data file that the cut needs.
@@ -107,7 +108,7 @@ func (l *Log) finish(k *cut, force bool) error {
 }
 
 func (l *Log) cut() *cut {
-	k := &cut{}
+	k := &cut{home: l.o.home()}
 	for _, ln := range l.lanes {
 		ln.mu.Lock()
 	}

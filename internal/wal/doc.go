@@ -67,7 +67,8 @@
 // a mark's position has at most its write order: a replay from a checkpoint at least as new begins there.
 //
 // checkpoint is an array of 1029 + capacity numbers of eight bytes: version 3, write order W, W again (ours: nothing was
-// in flight), 0, marker (1: half written), 1024 unused, and the ring: the queue's pointers, N << 32 | offset, in order,
+// in flight), the home (ours: FNV-1a of the data directories, sorted, with 00 between), marker (1: half written), 1024
+// unused, and the ring: the queue's pointers, N << 32 | offset, in order,
 // from slot head on. checkpoint.meta is one message with its length: 1 sfixed32 version 3, 2 sfixed64 W, 3 sfixed32
 // size, 4 sfixed32 head, 5 { 1 sfixed32 N, 2 sfixed32 events of it } for each file. inflightputs and inflighttakes are
 // the MD5 of the rest; transactions (ID, count, pointers, eight bytes each); 16 zero bytes. Ours are empty: a put is
@@ -81,7 +82,7 @@
 //
 // The directories are locked (an open-file-description lock, which a starting Flume respects; a running Flume holds none
 // and is looked for in /proc). A checkpoint is chosen: the one there, else one of ours that had not got its names yet,
-// else the backup, else none. The records behind it are read, file by file side by side, and merged by write order, as
+// else the backup, else none; one of other data files is none, for directories are shared by mistake. The records behind it are read, file by file side by side, and merged by write order, as
 // Flume does; a take that comes before its put counts. All this changes nothing: [Inspect] is no more than that. Then
 // every directory gets a new file, what a killed process had written is synced, what is broken is made good, and a
 // checkpoint is written.

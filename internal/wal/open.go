@@ -174,6 +174,14 @@ func look(f vfs.FS, o *Options) (*found, error) {
 	}
 	largest := max(newest, largestOrder(f, o.CheckpointDir, o.BackupDir))
 	ck, bad := choose(f, o.CheckpointDir, o.BackupDir, newest)
+	if ck != nil && ck.ofAnother(o, list.files) {
+		name := ck.name
+		if filepath.Base(name) == name {
+			name = filepath.Join(o.CheckpointDir, name)
+		}
+		bad = append(bad, name+" is not of these data files, so that they are read from their beginning; a checkpoint directory is for one channel alone")
+		ck = nil
+	}
 	got, err := replay(f, o, list.files, ck)
 	if err != nil {
 		return nil, err

@@ -105,6 +105,7 @@ func (k *cut) ringHead() []byte {
 	binary.BigEndian.PutUint64(b[slotVersion*slotSize:], formatVersion)
 	binary.BigEndian.PutUint64(b[slotOrder*slotSize:], uint64(k.woid))
 	binary.BigEndian.PutUint64(b[slotOwner*slotSize:], uint64(k.woid))
+	binary.BigEndian.PutUint64(b[slotHome*slotSize:], uint64(k.home))
 	return b
 }
 

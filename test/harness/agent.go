@@ -41,10 +41,13 @@ type Agent struct {
 	Metrics int      // port of the metrics page
 	File    string   // the configuration
 	Home    string   // the agent's home directory; Sluice's dead letters are in Home/data
+	Disk    *Disk    // where it runs, if not on the machine's own file systems
 
 	stage *Stage
+	dir   string
 	cmd   *exec.Cmd
 	log   *os.File
+	begin int64         // where in the log its last start begins
 	ended chan struct{} // closed when the process has been waited for
 }
 
@@ -56,7 +59,7 @@ func (s *Stage) Agent(t testing.TB, flavor Flavor, name, id string, conf Conf) *
 	}
 	dir := filepath.Join(s.Dir, "agents", strings.NewReplacer("/", "-", " ", "-").Replace(t.Name()), id)
 	a := &Agent{
-		Flavor: flavor, Name: name, ID: id, Metrics: s.Port(t), stage: s,
+		Flavor: flavor, Name: name, ID: id, Metrics: s.Port(t), stage: s, dir: dir,
 		File: filepath.Join(dir, name+".conf"), Home: filepath.Join(dir, "home"),
 	}
 	if err := os.RemoveAll(dir); err != nil {
@@ -78,7 +81,7 @@ func (s *Stage) Agent(t testing.TB, flavor Flavor, name, id string, conf Conf) *
 }
 
 // LogFile is what the agent has written to stdout and stderr, over all its starts.
-func (a *Agent) LogFile() string { return filepath.Join(filepath.Dir(a.File), "agent.log") }
+func (a *Agent) LogFile() string { return filepath.Join(a.dir, "agent.log") }
 
 // Log returns the log's text.
 func (a *Agent) Log(t testing.TB) string {
@@ -111,15 +114,43 @@ func (a *Agent) Start(t testing.TB) {
 }
 
 func (a *Agent) start() error {
+	if err := a.launch(); err != nil {
+		return err
+	}
+	limit := 10 * time.Second
+	if a.Flavor == Flume {
+		limit = 60 * time.Second
+	}
+	for end := time.Now().Add(limit); ; time.Sleep(2 * time.Millisecond) {
+		if a.Runs() {
+			return nil
+		}
+		if !a.Alive() {
+			return fmt.Errorf("it ended: %s\n%s", a.cmd.ProcessState, tail(a.LogFile(), 15))
+		}
+		if time.Now().After(end) {
+			return fmt.Errorf("it does not say that it runs after %v\n%s", limit, tail(a.LogFile(), 15))
+		}
+	}
+}
+
+// Launch starts the agent's process and does not wait for more.
+func (a *Agent) Launch(t testing.TB) {
+	t.Helper()
+	if err := a.launch(); err != nil {
+		t.Fatalf("starting %s agent %s: %v", a.Flavor, a.ID, err)
+	}
+}
+
+func (a *Agent) launch() error {
 	log, err := os.OpenFile(a.LogFile(), os.O_APPEND|os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
 		return err
 	}
-	begin, err := log.Seek(0, io.SeekEnd)
-	if err != nil {
-		return err
+	if a.begin, err = log.Seek(0, io.SeekEnd); err != nil {
+		return errors.Join(err, log.Close())
 	}
-	cmd := a.command()
+	cmd := a.Disk.inside(a.command())
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.Dir = filepath.Dir(a.File)
 	cmd.Env = append(a.stage.env, "HOME="+a.Home, "PEERS_HOME="+peersHome())
@@ -127,29 +158,12 @@ func (a *Agent) start() error {
 	if err := cmd.Start(); err != nil {
 		return errors.Join(err, log.Close())
 	}
-	ended := make(chan struct{})
-	a.cmd, a.log, a.ended = cmd, log, ended
-	go func() {
+	a.cmd, a.log, a.ended = cmd, log, make(chan struct{})
+	go func(ended chan<- struct{}) {
 		_ = cmd.Wait() // ProcessState says how it ended
 		close(ended)
-	}()
-	limit := 10 * time.Second
-	if a.Flavor == Flume {
-		limit = 60 * time.Second
-	}
-	for end := time.Now().Add(limit); ; time.Sleep(2 * time.Millisecond) {
-		if a.running(begin) {
-			return nil
-		}
-		select {
-		case <-ended:
-			return fmt.Errorf("it ended: %s\n%s", cmd.ProcessState, tail(a.LogFile(), 15))
-		default:
-		}
-		if time.Now().After(end) {
-			return fmt.Errorf("it does not say that it runs after %v\n%s", limit, tail(a.LogFile(), 15))
-		}
-	}
+	}(a.ended)
+	return nil
 }
 
 // peersHome keeps the peers' cache where it is though the agent's home directory is another.
@@ -160,8 +174,9 @@ func peersHome() string {
 	return filepath.Join(os.Getenv("HOME"), ".cache", "sluice-peers")
 }
 
-// running reports whether everything that can be open is open: Sluice's log says so; Flume starts its metrics page last.
-func (a *Agent) running(from int64) bool {
+// Runs reports whether everything that can be open is open since the last start: Sluice's log says so; Flume starts its
+// metrics page last.
+func (a *Agent) Runs() bool {
 	if a.Flavor == Flume {
 		conn, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/metrics", a.Metrics))
 		if err != nil {
@@ -169,9 +184,19 @@ func (a *Agent) running(from int64) bool {
 		}
 		return conn.Body.Close() == nil && conn.StatusCode == http.StatusOK
 	}
-	text := make([]byte, 64<<10)
-	n, _ := a.log.ReadAt(text, from)
-	return bytes.Contains(text[:n], []byte(" running after="))
+	return bytes.Contains(a.said(), []byte(" running after="))
+}
+
+// said is what the log has of the last start, or its first part.
+func (a *Agent) said() []byte {
+	log, err := os.Open(a.LogFile())
+	if err != nil {
+		return nil
+	}
+	defer log.Close()
+	text := make([]byte, 256<<10)
+	n, _ := log.ReadAt(text, a.begin)
+	return text[:n]
 }
 
 // PID is the process.

@@ -225,9 +225,21 @@ func (b *Broker) Fresh(t testing.TB, partitions int, topics ...string) {
 		})
 	}
 	Eventually(t, 30*time.Second, "leaders of the topics", func() error {
-		_, err := b.admin.ListEndOffsets(ctx, topics...)
+		_, err := b.ends(ctx, topics)
 		return err
 	})
+}
+
+// ends are the end offsets of all partitions of the topics, which must all have a leader.
+func (b *Broker) ends(ctx context.Context, topics []string) (kadm.ListedOffsets, error) {
+	ends, err := b.admin.ListEndOffsets(ctx, topics...)
+	if err == nil {
+		err = ends.Error() // of a partition
+	}
+	if err != nil {
+		return nil, fmt.Errorf("listing offsets: %w", err)
+	}
+	return ends, nil
 }
 
 // FreshGroup puts a consumer group to the beginning of topics and throws out members that were killed. So what is
@@ -259,15 +271,15 @@ func (b *Broker) FreshGroup(t testing.TB, group string, topics ...string) {
 		}
 		return err
 	})
-	ends, err := b.admin.ListEndOffsets(ctx, topics...)
-	if err != nil {
-		t.Fatalf("listing offsets: %v", err)
-	}
-	var begin kadm.Offsets
-	ends.Each(func(o kadm.ListedOffset) {
-		begin.Add(kadm.Offset{Topic: o.Topic, Partition: o.Partition, At: 0, LeaderEpoch: -1})
-	})
 	Eventually(t, 30*time.Second, "setting the group's offsets", func() error {
+		ends, err := b.ends(ctx, topics)
+		if err != nil {
+			return err
+		}
+		var begin kadm.Offsets
+		ends.Each(func(o kadm.ListedOffset) {
+			begin.Add(kadm.Offset{Topic: o.Topic, Partition: o.Partition, At: 0, LeaderEpoch: -1})
+		})
 		return b.admin.CommitAllOffsets(ctx, group, begin)
 	})
 }
@@ -278,9 +290,9 @@ func (b *Broker) Lag(ctx context.Context, group string, topics ...string) (int64
 	if err != nil {
 		return 0, fmt.Errorf("fetching the group's offsets: %w", err)
 	}
-	ends, err := b.admin.ListEndOffsets(ctx, topics...)
+	ends, err := b.ends(ctx, topics)
 	if err != nil {
-		return 0, fmt.Errorf("listing offsets: %w", err)
+		return 0, err
 	}
 	var lag int64
 	ends.Each(func(o kadm.ListedOffset) {

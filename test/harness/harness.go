@@ -34,9 +34,10 @@ type Stage struct {
 	Dir   string  // everything that the stage writes
 	Seed  uint64  // of the random moments; SLUICE_SEED
 	Scale float64 // of the counts; SLUICE_SCALE
-	// FileChannel says that the users' files are run as they stand, with file channels (SLUICE_CHANNEL=file), and not
-	// with type = memory.
+	// FileChannel says that the users' files are run as they stand, with file channels, and not with type = memory.
 	FileChannel bool
+	// OneChannel says that SLUICE_CHANNEL, memory or file, has chosen FileChannel for all tests.
+	OneChannel bool
 	// StandIn says that real Flume plays Sluice's parts too (SLUICE_AGENT=flume): so harness and oracle are proven, and
 	// so Flume is measured by the same runs.
 	StandIn bool
@@ -79,6 +80,7 @@ func prepare() (*Stage, error) {
 	s := &Stage{
 		Root:        filepath.Dir(filepath.Dir(filepath.Dir(here))),
 		FileChannel: os.Getenv("SLUICE_CHANNEL") == "file",
+		OneChannel:  os.Getenv("SLUICE_CHANNEL") != "",
 		StandIn:     os.Getenv("SLUICE_AGENT") == "flume",
 		Seed:        rand.Uint64(),
 		Scale:       0.1,
@@ -194,6 +196,12 @@ func (s *Stage) Peers(t testing.TB, limit time.Duration, args ...string) (string
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	return s.peers(ctx, nil, args...)
+}
+
+// PeersOutput is Peers for a command whose stdout is to be read: what it complains of on stderr is in the error only.
+func (s *Stage) PeersOutput(t testing.TB, limit time.Duration, args ...string) (string, error) {
+	t.Helper()
+	return s.Run(t, limit, filepath.Join(s.Root, "test", "peers", "peers"), args...)
 }
 
 // PeersJava is Peers for a command that runs a JVM, with options for it.

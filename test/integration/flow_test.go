@@ -12,7 +12,9 @@ import (
 	"github.com/sluice-io/sluice/test/oracle"
 )
 
-func TestFlow(t *testing.T) {
+func TestFlow(t *testing.T) { withChannels(t, testFlow) }
+
+func testFlow(t *testing.T) {
 	n := stage.Count(1_000_000, 10_000)
 	t.Run("one partition", func(t *testing.T) {
 		flow{load: oracle.Load{Run: "flow1", Lanes: 1, Events: n, Size: 500}}.run(t, oracle.Rules{Order: true})

@@ -6,7 +6,7 @@
 //
 //	test/interop                         every test, a tenth of the size
 //	test/interop -run TestAgentKilled    one of them
-//	SLUICE_CHANNEL=file test/interop     the users' files with their file channels
+//	SLUICE_CHANNEL=file test/interop     the users' files with their file channels; else memory, and the main tests with both
 //	SLUICE_AGENT=flume test/interop      real Flume in Sluice's place, to see what Flume does
 //	SLUICE_SCALE=1 SLUICE_SEED=7 …       the size, and the random moments of an earlier run
 package integration
@@ -41,6 +41,19 @@ func run(m *testing.M) (status int) {
 		}
 	}()
 	return m.Run()
+}
+
+// withChannels runs a test with memory channels and with file channels, unless SLUICE_CHANNEL has chosen.
+func withChannels(t *testing.T, test func(t *testing.T)) {
+	if stage.OneChannel || stage.StandIn {
+		test(t)
+		return
+	}
+	defer func(was bool) { stage.FileChannel = was }(stage.FileChannel)
+	for _, file := range []bool{false, true} {
+		stage.FileChannel = file
+		t.Run(map[bool]string{false: "memory", true: "file"}[file], test)
+	}
 }
 
 // A flow is the two agents of the user, Kafka → A → Avro → B → Kafka, with a load.

@@ -7,6 +7,9 @@
 //	   └── Ledger.Acked                           Ledger.Saw ──┘
 //	                        Ledger.Report
 //
+// A flow that begins with an Avro source or ends with an Avro sink has a Sender in Produce's place, a Receiver in
+// Watch's.
+//
 // An event belongs to a lane and has a number in it. Lane i is written to partition i of the input topic, in order of
 // the numbers; a keyed lane has a key of its own, so that it stays in one partition of any topic. Rules:
 //

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -12,12 +11,10 @@ import (
 
 // A Watcher reads the flow's other end into a ledger until it is closed.
 type Watcher struct {
-	ledger *Ledger
+	Arrivals
 	client *kgo.Client
 	cancel context.CancelFunc
 	done   sync.WaitGroup
-	last   atomic.Int64 // when the last record came, in Unix nanoseconds
-	news   atomic.Int64 // the same, or later when patience began anew
 }
 
 // Decode makes an event of a record: Plain or FlumeFormat.
@@ -46,7 +43,7 @@ func Watch(brokers []string, topic string, decode Decode, ledger *Ledger) (*Watc
 		return nil, fmt.Errorf("opening a consumer: %w", err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	w := &Watcher{ledger: ledger, client: cl, cancel: cancel}
+	w := &Watcher{Arrivals: Arrivals{ledger: ledger}, client: cl, cancel: cancel}
 	w.news.Store(time.Now().UnixNano())
 	w.done.Go(func() { w.read(ctx, decode) })
 	return w, nil
@@ -67,37 +64,9 @@ func (w *Watcher) read(ctx context.Context, decode Decode) {
 			w.ledger.Saw(event)
 		})
 		if fetches.NumRecords() > 0 {
-			now := time.Now().UnixNano()
-			w.last.Store(now)
-			w.news.Store(now)
+			w.came()
 		}
 	}
-}
-
-// Quiet returns how long nothing has come out.
-func (w *Watcher) Quiet() time.Duration { return time.Since(time.Unix(0, w.news.Load())) }
-
-// Last returns when the last record came out.
-func (w *Watcher) Last() time.Time { return time.Unix(0, w.last.Load()) }
-
-// Settle waits until nothing has come out for so long, or until the limit.
-func (w *Watcher) Settle(quiet, limit time.Duration) {
-	for end := time.Now().Add(limit); w.Quiet() < quiet && time.Now().Before(end); {
-		time.Sleep(20 * time.Millisecond)
-	}
-}
-
-// Await waits until everything acknowledged has come out and then for late duplicates, but not longer than patience
-// without news nor than limit in all. Call it when the producer has ended.
-func (w *Watcher) Await(patience, limit time.Duration) Report {
-	const late = 1500 * time.Millisecond
-	w.news.Store(time.Now().UnixNano()) // patience begins now
-	for end := time.Now().Add(limit); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-		if w.Quiet() > patience || w.Quiet() > late && w.ledger.Complete() {
-			break
-		}
-	}
-	return w.ledger.Report()
 }
 
 // Close ends reading.
