@@ -14,8 +14,6 @@ import (
 	"strings"
 	"syscall"
 	"time"
-
-	"github.com/sluice-io/sluice/flume"
 )
 
 // A system is who is measured.
@@ -225,8 +223,3 @@ func sleep(ctx context.Context, d time.Duration) error {
 		return nil
 	}
 }
-
-// batch100 is the batch that writers send, batch1000 what fills a channel quickly.
-func batch100(size int) flume.Batch { return sample(100, size) }
-
-func batch1000() flume.Batch { return sample(1000, 500) }

@@ -75,18 +75,6 @@ func bareLoops(dir string, group int) (ahead, plain *bareLoop, err error) {
 	return loops[0], loops[1], nil
 }
 
-// sample is the batch that everybody writes: two headers and a body of size bytes in each event.
-func sample(events, size int) flume.Batch {
-	b := make(flume.Batch, events)
-	for i := range b {
-		b[i] = flume.Event{
-			Headers: flume.Headers{{Key: "host", Value: "web-17.example.com"}, {Key: "timestamp", Value: "1700000000000"}},
-			Body:    make([]byte, size),
-		}
-	}
-	return b
-}
-
 // logged is how many bytes a batch takes in the log, commit included. Flume and Sluice have the same records.
 func logged(ctx context.Context, dir string, batch flume.Batch) (n int, err error) {
 	l, _, err := wal.Open(vfs.OS{}, wal.Options{

@@ -14,7 +14,7 @@ import (
 
 // drain takes a backlog that lies on the disk alone, 5 GB of log at full size. Everybody gets a copy of the same files.
 func (b *bench) drain(ctx context.Context) error {
-	batch, err := logged(ctx, filepath.Join(b.dir, "probe"), batch1000())
+	batch, err := logged(ctx, filepath.Join(b.dir, "probe"), sample(1000, 500))
 	if err != nil {
 		return err
 	}

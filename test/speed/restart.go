@@ -95,7 +95,7 @@ func (b *bench) killed(ctx context.Context, r *restarts, kills int) (err error) 
 	}
 	var sure, perhaps int64 = 2, 2 // events that must be there, and that may be: each start puts two
 	for kill := range kills {
-		cl, err := newClient(ctx, a.rpc, batch1000())
+		cl, err := newClient(ctx, a.rpc, sample(1000, 500))
 		if err != nil {
 			return err
 		}
@@ -121,7 +121,7 @@ func (b *bench) killed(ctx context.Context, r *restarts, kills int) (err error) 
 			b.note("  %s: %d events put, %.0f thousand a second; resident %.0f MB, of which %.0f MB file pages, peak %.0f; load %s", a.system,
 				sure+cl.acked.Load(), float64(cl.acked.Load())/1e3/time.Since(begun).Seconds(), r.filled.all, r.filled.file, r.filled.peak, load())
 		}
-		if err := sleep(ctx, time.Duration(b.random.Int64N(int64(2*time.Second)))); err != nil {
+		if err := sleep(ctx, time.Duration(b.random.Int64N(int64(b.seconds(2))))); err != nil {
 			return err
 		}
 		if err := a.end(syscall.SIGKILL); err != nil {
