@@ -208,7 +208,7 @@ func (a *agent) empty(ctx context.Context) error {
 		if err != nil || n == 0 {
 			return err
 		}
-		if err := sleep(ctx, 20*time.Millisecond); err != nil {
+		if err := sleep(ctx, 100*time.Millisecond); err != nil {
 			return err
 		}
 	}

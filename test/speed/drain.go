@@ -148,7 +148,7 @@ func (b *bench) drainAgent(ctx context.Context, sys system, dir, capacity string
 		if n >= events {
 			break
 		}
-		if err := sleep(ctx, 10*time.Millisecond); err != nil {
+		if err := sleep(ctx, 100*time.Millisecond); err != nil {
 			return d, err
 		}
 	}
