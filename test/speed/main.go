@@ -183,17 +183,6 @@ func (m middle) text(digits int) string {
 	return fmt.Sprintf("%.*f (%.*f–%.*f)", digits, m.median, digits, m.least, digits, m.most)
 }
 
-// ratios divides figure by figure: both of one round.
-func ratios(a, b []float64) []float64 {
-	var out []float64
-	for i := range min(len(a), len(b)) {
-		if b[i] > 0 {
-			out = append(out, a[i]/b[i])
-		}
-	}
-	return out
-}
-
 // table prints rows of cells as Markdown.
 func (b *bench) table(head []string, rows [][]string) {
 	b.note("\n| %s |\n|%s", strings.Join(head, " | "), strings.Repeat("---|", len(head)))
