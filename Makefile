@@ -1,11 +1,11 @@
-# Sluice. "make" builds, "make demo" shows, "make test" proves. Only Go and make are needed; "make interop" and
-# "make long" also run the real peers of test/peers.
+# Sluice. "make" builds, "make demo" shows, "make test" proves. Only Go and make are needed; "make interop",
+# "make long" and "make speed" also run the real peers of test/peers.
 
 GO      ?= go
 BUILD   := $(GO) build -trimpath -buildvcs=auto
 FUZZ    ?= 5s
 
-.PHONY: build demo test check race lint fuzz bench interop long clean
+.PHONY: build demo test check race lint fuzz bench interop long speed clean
 
 build:           ## bin/sluice, and the name flume-ng
 	$(BUILD) -o bin/sluice ./cmd/sluice
@@ -38,6 +38,9 @@ interop: build   ## with real peers (Flume, Kafka), minutes
 
 long: build      ## with real peers, as long as it takes
 	test/long
+
+speed:           ## the file channel beside real Flume's; docs/speed.md
+	test/speed/run
 
 clean:           ## what build and test have made
 	rm -rf bin

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -202,8 +203,15 @@ func (p *program) runAgent(r *run, l *launch, log *slog.Logger, began time.Time)
 	case r.strict && len(problems) > 0:
 		return fmt.Errorf("agent %s of %s: not started, for --strict is given and there is %s", r.name, strings.Join(r.files, ", "), count(len(problems), "problem"))
 	}
+	ballast := make([]byte, leastHeap)
+	defer runtime.KeepAlive(ballast)
 	return serve(a, l, log, began)
 }
+
+// leastHeap is what the garbage collector takes the heap for at least. Go collects when the heap has doubled, and an
+// agent whose events are soon gone has next to none: it would collect fifty times a second. The ballast is never touched,
+// so that it has no memory of its own; what the process may hold more is as much garbage.
+const leastHeap = 16 << 20
 
 // pause waits, or returns the status that a signal asks for.
 func pause(d time.Duration) error {
