@@ -27,6 +27,7 @@ import (
 
 	"github.com/sluice-io/sluice/flume"
 	"github.com/sluice-io/sluice/internal/avrorpc"
+	"github.com/sluice-io/sluice/internal/rpc"
 )
 
 // Options say where to send and how. Only Address is required.
@@ -297,7 +298,7 @@ func explain(err error) error {
 		return fmt.Errorf("the name is unknown: %w", err)
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return fmt.Errorf("timed out: %w", err)
-	case errors.Is(err, avrorpc.ErrUnanswered):
+	case errors.Is(err, rpc.ErrUnanswered):
 		return fmt.Errorf("closed after the first bytes: does it speak another protocol, TLS or compression? (%w)", err)
 	}
 	return err

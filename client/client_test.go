@@ -12,6 +12,7 @@ import (
 
 	"github.com/sluice-io/sluice/flume"
 	"github.com/sluice-io/sluice/internal/avrorpc"
+	"github.com/sluice-io/sluice/internal/rpc"
 	"go.uber.org/goleak"
 )
 
@@ -60,7 +61,7 @@ func listen(t testing.TB, address string) *receiver {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &receiver{listener: l, cancel: cancel}
-	r.server = &avrorpc.Server{Calls: r, MaxFrame: 1 << 20, Budget: avrorpc.NewBudget(1 << 20)}
+	r.server = &avrorpc.Server{Calls: r, MaxFrame: 1 << 20, Budget: rpc.NewBudget(1 << 20)}
 	r.wait.Go(func() {
 		for {
 			conn, err := l.Accept()

@@ -25,8 +25,7 @@
 //
 // The server answers what it does not understand with the error flag and keeps the connection; a frame that cannot be
 // one (no buffers, a negative or unbearable length) closes it. Calls on one connection are done in order, connections
-// side by side. What frames and the events cut from them hold at one time is bounded over all connections by a [Budget],
-// which also cuts off slow clients while others wait.
+// side by side. What frames and the events cut from them hold at one time is bounded (package rpc).
 //
 // Deflate is one zlib stream a direction for the life of the connection, flushed after each write. With TLS too, Flume
 // 1.10 and later compress what TLS has made; older ones encrypt what zlib has made. The server tells by the first byte.
@@ -34,7 +33,6 @@ package avrorpc
 
 import (
 	"encoding/hex"
-	"errors"
 	"fmt"
 )
 
@@ -71,10 +69,6 @@ func (e *StatusError) Error() string {
 type RemoteError struct{ Text string }
 
 func (e *RemoteError) Error() string { return "the receiver answered with an error: " + e.Text }
-
-// ErrUnanswered means that the peer closed the connection instead of answering TLS or the first call, or that the answer
-// was none: it probably speaks something else.
-var ErrUnanswered = errors.New("no answer to the first call")
 
 // protocolText says what Flume's protocol says, in 509 bytes.
 const protocolText = `{"protocol":"AvroSourceProtocol","namespace":"org.apache.flume.source.avro","types":[` +

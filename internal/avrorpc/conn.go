@@ -11,6 +11,7 @@ import (
 
 	"github.com/sluice-io/sluice/flume"
 	"github.com/sluice-io/sluice/internal/event"
+	"github.com/sluice-io/sluice/internal/rpc"
 )
 
 // A Conn is a client's connection. It may be used from many goroutines: their calls are in flight together and the
@@ -27,7 +28,8 @@ type Conn struct {
 	serial int32  // guarded by the token
 	ready  bool   // guarded by the token: the handshake is done
 	frames frameReader
-	budget *Budget // of one answer
+	reader *rpc.Reader
+	loan   *rpc.Loan // of the answer that is being read
 
 	mu      sync.Mutex
 	waiting map[int32]chan outcome
@@ -52,8 +54,10 @@ func NewConn(ctx context.Context, conn net.Conn, w Wrapping) (*Conn, error) {
 		conn.Close()
 		return nil, err
 	}
-	c := &Conn{conn: wrapped, gone: make(chan struct{}), writer: make(chan struct{}, 1), waiting: map[int32]chan outcome{}, budget: NewBudget(2 * mostAnswer)}
-	c.frames = frameReader{from: wrapped, max: mostAnswer, buffers: new(buffers), begun: func() {}, moved: func(int) {}}
+	c := &Conn{conn: wrapped, gone: make(chan struct{}), writer: make(chan struct{}, 1), waiting: map[int32]chan outcome{}}
+	c.frames.max = mostAnswer
+	c.loan = rpc.NewBudget(2 * mostAnswer).Loan()
+	c.reader = rpc.NewReader(wrapped, c.loan)
 	c.writer <- struct{}{}
 	return c, nil
 }
@@ -196,7 +200,7 @@ func (c *Conn) first(ctx context.Context, name string, size int, parameter func(
 			return c.judge(r)
 		}
 		if g.text != nil {
-			err := fmt.Errorf("%w: the peer does not take Flume's protocol", ErrUnanswered)
+			err := fmt.Errorf("%w: the peer does not take Flume's protocol", rpc.ErrUnanswered)
 			c.broken(err)
 			return err
 		}
@@ -213,7 +217,7 @@ func (c *Conn) unintelligible(payload []byte) error {
 	err := c.judge(r)
 	var remote *RemoteError
 	if !errors.As(err, &remote) {
-		err = fmt.Errorf("%w that could be understood", ErrUnanswered)
+		err = fmt.Errorf("%w that could be understood", rpc.ErrUnanswered)
 	}
 	c.broken(err)
 	return err
@@ -224,7 +228,7 @@ func (c *Conn) roundTrip(ctx context.Context, serial int32) ([]byte, error) {
 	if err := c.send(ctx); err != nil && ctx.Err() != nil {
 		return nil, err
 	} else if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrUnanswered, err)
+		return nil, fmt.Errorf("%w: %w", rpc.ErrUnanswered, err)
 	}
 	stop := context.AfterFunc(ctx, func() { c.conn.SetReadDeadline(time.Unix(1, 0)) })
 	got, payload, err := c.next()
@@ -233,18 +237,17 @@ func (c *Conn) roundTrip(ctx context.Context, serial int32) ([]byte, error) {
 	}
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("%w: %w", ErrUnanswered, err)
+		return nil, fmt.Errorf("%w: %w", rpc.ErrUnanswered, err)
 	case got != serial:
-		return nil, fmt.Errorf("%w: the peer answered call %d and not %d", ErrUnanswered, got, serial)
+		return nil, fmt.Errorf("%w: the peer answered call %d and not %d", rpc.ErrUnanswered, got, serial)
 	}
 	return payload, nil
 }
 
 // next reads an answer.
 func (c *Conn) next() (int32, []byte, error) {
-	l := &loan{from: c.budget}
-	defer l.end()
-	return c.frames.next(context.Background(), l)
+	defer c.loan.End()
+	return c.frames.next(context.Background(), c.reader)
 }
 
 // read hands answers to the calls that wait for them until the connection breaks.

@@ -16,6 +16,7 @@ import (
 	"testing"
 
 	"github.com/sluice-io/sluice/flume"
+	"github.com/sluice-io/sluice/internal/rpc"
 	"go.uber.org/goleak"
 )
 
@@ -129,10 +130,9 @@ type frame struct {
 // readFrame reads one frame from the network.
 func readFrame(t testing.TB, from io.Reader) frame {
 	t.Helper()
-	r := frameReader{from: from, max: 1 << 30, buffers: new(buffers), begun: func() {}, moved: func(int) {}}
+	r := frameReader{max: 1 << 30}
 	// one byte at a time, so that nothing is read ahead
-	r.from = oneByOne{from}
-	serial, payload, err := r.next(context.Background(), &loan{from: NewBudget(1 << 31)})
+	serial, payload, err := r.next(context.Background(), rpc.NewReader(oneByOne{from}, rpc.NewBudget(1<<31).Loan()))
 	if err != nil {
 		t.Fatal("reading a frame: ", err)
 	}
@@ -192,7 +192,7 @@ func serve(t testing.TB, s *Server) (client net.Conn, stop func() error) {
 		s.MaxFrame = 1 << 24
 	}
 	if s.Budget == nil {
-		s.Budget = NewBudget(1 << 25)
+		s.Budget = rpc.NewBudget(1 << 25)
 	}
 	a, b := net.Pipe()
 	done := make(chan error, 1)

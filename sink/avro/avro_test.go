@@ -13,6 +13,7 @@ import (
 	"github.com/sluice-io/sluice/flume"
 	"github.com/sluice-io/sluice/flumetest"
 	"github.com/sluice-io/sluice/internal/avrorpc"
+	"github.com/sluice-io/sluice/internal/rpc"
 	"github.com/sluice-io/sluice/internal/tls"
 	"go.uber.org/goleak"
 )
@@ -44,7 +45,7 @@ func listen(t testing.TB, address string, s *avrorpc.Server) (host, port string,
 	if err != nil {
 		t.Skip("no such address here: ", err)
 	}
-	s.MaxFrame, s.Budget = 1<<26, avrorpc.NewBudget(1<<26)
+	s.MaxFrame, s.Budget = 1<<26, rpc.NewBudget(1<<26)
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() {

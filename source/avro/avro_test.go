@@ -29,7 +29,7 @@ type running struct {
 	stop func() // ends the context and waits for Run
 }
 
-func (r *running) address() string { return r.listener.Addr().String() }
+func (r *running) address() string { return r.Addr().String() }
 
 // start opens a source; answer says what becomes of a batch, nil takes them all.
 func start(t testing.TB, answer func(flume.Batch) error, settings ...string) *running {
