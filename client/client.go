@@ -61,10 +61,10 @@ const (
 )
 
 // A StatusError is an answer other than OK: the receiver's channels did not take the events.
-type StatusError = avrorpc.StatusError
+type StatusError = rpc.StatusError
 
 // A RemoteError is what the receiver says went wrong outside of its channels.
-type RemoteError = avrorpc.RemoteError
+type RemoteError = rpc.RemoteError
 
 // A BatchError says how far AppendBatch came: the first Delivered events are stored.
 type BatchError struct {

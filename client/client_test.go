@@ -155,7 +155,7 @@ func TestStopsAtTheFirstFailure(t *testing.T) {
 	err := c.AppendBatch(context.Background(), numbered(8))
 	var batch *BatchError
 	var status *StatusError
-	if !errors.As(err, &batch) || batch.Delivered != 4 || !errors.As(err, &status) || status.Status != avrorpc.Failed {
+	if !errors.As(err, &batch) || batch.Delivered != 4 || !errors.As(err, &status) || status.Status != rpc.Failed {
 		t.Errorf("%v", err)
 	}
 	if want := "after 4 delivered events: sending to " + r.address() + ": the receiver answered FAILED: its channel did not take the events"; err.Error() != want {

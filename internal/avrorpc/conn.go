@@ -215,7 +215,7 @@ func (c *Conn) first(ctx context.Context, name string, size int, parameter func(
 func (c *Conn) unintelligible(payload []byte) error {
 	r := &reader{rest: payload}
 	err := c.judge(r)
-	var remote *RemoteError
+	var remote *rpc.RemoteError
 	if !errors.As(err, &remote) {
 		err = fmt.Errorf("%w that could be understood", rpc.ErrUnanswered)
 	}
@@ -276,18 +276,18 @@ func (c *Conn) judge(r *reader) error {
 	r.meta("the answer's meta")
 	failed := r.take(1, "the error flag")
 	if r.err == nil && failed[0] == 0 {
-		s := r.branch(3, "the status")
+		s := r.branch(int64(len(statuses)), "the status")
 		if r.err == nil {
-			if Status(s) == OK {
+			if statuses[s] == rpc.OK {
 				return nil
 			}
-			return &StatusError{Status(s)}
+			return &rpc.StatusError{Status: statuses[s]}
 		}
 	}
 	if r.err == nil && r.branch(1, "the error") == 0 {
 		text := r.bytes("the error")
 		if r.err == nil {
-			return &RemoteError{string(text)}
+			return &rpc.RemoteError{Text: string(text)}
 		}
 	}
 	err := fmt.Errorf("reading the answer: %w", r.err)

@@ -163,7 +163,7 @@ func TestManyCallsAnsweredInAnyOrder(t *testing.T) {
 		}
 		wg.Wait()
 		for i, err := range results {
-			var status *StatusError
+			var status *rpc.StatusError
 			if odd := i%2 == 1; odd != errors.As(err, &status) || !odd && err != nil {
 				t.Errorf("call %d: %v", i, err)
 			}

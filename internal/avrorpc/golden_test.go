@@ -297,8 +297,8 @@ func TestClientUnderstandsRealServers(t *testing.T) {
 				} else {
 					err = conn.AppendBatch(context.Background(), batch)
 				}
-				var status *StatusError
-				var remote *RemoteError
+				var status *rpc.StatusError
+				var remote *rpc.RemoteError
 				switch {
 				case call.Answer.Error != nil:
 					if !errors.As(err, &remote) || remote.Text != *call.Answer.Error {
@@ -308,7 +308,7 @@ func TestClientUnderstandsRealServers(t *testing.T) {
 					if err != nil {
 						t.Errorf("call %d: %v", call.Serial, err)
 					}
-				case !errors.As(err, &status) || status.Status.String() != call.Answer.Status:
+				case !errors.As(err, &status) || string(status.Status) != call.Answer.Status:
 					t.Errorf("call %d: %v, want %s", call.Serial, err, call.Answer.Status)
 				}
 			}

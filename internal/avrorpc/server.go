@@ -15,16 +15,9 @@ import (
 	"github.com/sluice-io/sluice/internal/rpc"
 )
 
-// Calls is what a server does with the events. An error answers FAILED. Both may be called from many goroutines; the
-// events are the callee's.
-type Calls interface {
-	Append(ctx context.Context, b flume.Batch) error // one event
-	AppendBatch(ctx context.Context, b flume.Batch) error
-}
-
 // A Server answers calls on any number of connections.
 type Server struct {
-	Calls    Calls
+	Calls    rpc.Calls
 	MaxFrame int64       // the most bytes of one frame; a larger one closes the connection. Half of Budget at most
 	Budget   *rpc.Budget // what frames and events in flight may hold
 	TLS      *tls.Config // nil: plain
@@ -117,9 +110,9 @@ func (c *talk) answer(ctx context.Context, l *rpc.Loan, payload, out []byte) []b
 	}
 	switch {
 	case err == nil:
-		return append(out, 0, 0, byte(OK)<<1)
+		return append(out, 0, 0, wireOK)
 	case errors.Is(err, errRefused):
-		return append(out, 0, 0, byte(Failed)<<1)
+		return append(out, 0, 0, wireFailed)
 	}
 	return c.refuse(ctx, out, err)
 }

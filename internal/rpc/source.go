@@ -183,3 +183,42 @@ func (s *Source) Put(ctx context.Context, b flume.Batch) error {
 	}
 	return err
 }
+
+// Calls are append and appendBatch, as Avro RPC and Thrift RPC have them: one call is one batch. An error answers FAILED.
+// Both may be called from many goroutines; the events are the callee's.
+type Calls interface {
+	Append(ctx context.Context, b flume.Batch) error // one event
+	AppendBatch(ctx context.Context, b flume.Batch) error
+}
+
+// Calls puts what is called and counts the calls.
+func (s *Source) Calls(env flume.Env) Calls {
+	return &calls{
+		source:  s,
+		appends: env.Counter("AppendReceivedCount"), appendsAccepted: env.Counter("AppendAcceptedCount"),
+		batches: env.Counter("AppendBatchReceivedCount"), batchesAccepted: env.Counter("AppendBatchAcceptedCount"),
+	}
+}
+
+type calls struct {
+	source                                             *Source
+	appends, appendsAccepted, batches, batchesAccepted *atomic.Int64
+}
+
+func (c *calls) Append(ctx context.Context, b flume.Batch) error {
+	c.appends.Add(1)
+	if err := c.source.Put(ctx, b); err != nil {
+		return err
+	}
+	c.appendsAccepted.Add(1)
+	return nil
+}
+
+func (c *calls) AppendBatch(ctx context.Context, b flume.Batch) error {
+	c.batches.Add(1)
+	if err := c.source.Put(ctx, b); err != nil {
+		return err
+	}
+	c.batchesAccepted.Add(1)
+	return nil
+}

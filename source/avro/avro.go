@@ -22,7 +22,6 @@ import (
 	"context"
 	"errors"
 	"net"
-	"sync/atomic"
 
 	"github.com/sluice-io/sluice/conf"
 	"github.com/sluice-io/sluice/flume"
@@ -115,13 +114,8 @@ func open(ctx context.Context, s *Settings, env flume.Env) (flume.Source, error)
 	if err != nil {
 		return nil, err
 	}
-	r := &source{
-		Source:  port,
-		appends: env.Counter("AppendReceivedCount"), appendsAccepted: env.Counter("AppendAcceptedCount"),
-		batches: env.Counter("AppendBatchReceivedCount"), batchesAccepted: env.Counter("AppendBatchAcceptedCount"),
-	}
 	server := &avrorpc.Server{
-		Calls: r, MaxFrame: min(s.MaxFrame, s.MaxMemory/2), Budget: port.Budget(s.MaxMemory),
+		Calls: port.Calls(env), MaxFrame: min(s.MaxFrame, s.MaxMemory/2), Budget: port.Budget(s.MaxMemory),
 		TLS: config, Deflate: s.Compression == deflate, Refused: port.Refused,
 	}
 	port.Serve, port.Sizes = server.Serve, "max-frame-size"
@@ -134,30 +128,5 @@ func open(ctx context.Context, s *Settings, env flume.Env) (flume.Source, error)
 			return ok
 		}
 	}
-	return r, nil
-}
-
-type source struct {
-	*rpc.Source
-	appends, appendsAccepted, batches, batchesAccepted *atomic.Int64
-}
-
-// Append answers append.
-func (r *source) Append(ctx context.Context, b flume.Batch) error {
-	r.appends.Add(1)
-	if err := r.Put(ctx, b); err != nil {
-		return err
-	}
-	r.appendsAccepted.Add(1)
-	return nil
-}
-
-// AppendBatch answers appendBatch.
-func (r *source) AppendBatch(ctx context.Context, b flume.Batch) error {
-	r.batches.Add(1)
-	if err := r.Put(ctx, b); err != nil {
-		return err
-	}
-	r.batchesAccepted.Add(1)
-	return nil
+	return port, nil
 }

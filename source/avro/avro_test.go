@@ -15,6 +15,7 @@ import (
 	"github.com/sluice-io/sluice/client"
 	"github.com/sluice-io/sluice/flume"
 	"github.com/sluice-io/sluice/flumetest"
+	"github.com/sluice-io/sluice/internal/rpc"
 	"github.com/sluice-io/sluice/internal/tls"
 	"go.uber.org/goleak"
 )
@@ -23,7 +24,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // running is a source with a channel that is a list.
 type running struct {
-	*source
+	*rpc.Source
 	*flumetest.Env
 	flumetest.Inbox
 	stop func() // ends the context and waits for Run
@@ -37,7 +38,7 @@ func start(t testing.TB, answer func(flume.Batch) error, settings ...string) *ru
 	r := &running{Env: flumetest.NewEnv()}
 	r.Answer = answer
 	s := flumetest.OpenIn(t, r.Env, Kind, append([]string{"bind = 127.0.0.1", "port = 0"}, settings...)...)
-	r.source = s.(*source)
+	r.Source = s.(*rpc.Source)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx, r.Emit) }()
