@@ -2,6 +2,8 @@ package thriftrpc
 
 import (
 	"encoding/binary"
+	"errors"
+	"fmt"
 	"math/bits"
 
 	"github.com/sluice-io/sluice/flume"
@@ -136,6 +138,23 @@ func appendText[T ~string | ~[]byte](out []byte, p Protocol, text T) []byte {
 
 // around is more than what a call has beside its events.
 const around = 64
+
+// ErrTooLarge is wrapped where a single event does not fit a call.
+var ErrTooLarge = errors.New("the event is too large for one call")
+
+// Fit is how many events at the start of b a call of so many bytes can carry. An error: not even the first.
+func Fit(p Protocol, b flume.Batch, most int) (int, error) {
+	left := most - around
+	for i := range b {
+		n := EventLen(p, &b[i])
+		if left -= n; left < 0 && i == 0 {
+			return 0, fmt.Errorf("%w: it makes a call of %d bytes, where %d are the most", ErrTooLarge, n+around, most)
+		} else if left < 0 {
+			return i, nil
+		}
+	}
+	return len(b), nil
+}
 
 // EventLen is the number of bytes that an event takes in a call.
 func EventLen(p Protocol, e *flume.Event) int {
