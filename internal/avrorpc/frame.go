@@ -26,7 +26,7 @@ type frameReader struct {
 // next reads a frame into memory of its own. io.EOF: the peer has closed, between two frames.
 func (f *frameReader) next(ctx context.Context, r *rpc.Reader) (serial int32, payload []byte, err error) {
 	head := f.head[:]
-	if err := r.Begin(ctx, head); err != nil {
+	if err := r.Begin(head); err != nil {
 		return 0, nil, err
 	}
 	serial = int32(binary.BigEndian.Uint32(head))
@@ -34,8 +34,8 @@ func (f *frameReader) next(ctx context.Context, r *rpc.Reader) (serial int32, pa
 	if count < 1 || int64(count) > f.max/4 {
 		return 0, nil, fmt.Errorf("%w: %s", errFrame, guess(head, count))
 	}
+	defer r.End()
 	payload, err = f.body(ctx, r, int64(count))
-	r.End()
 	return serial, payload, err
 }
 
@@ -62,7 +62,13 @@ func (f *frameReader) body(ctx context.Context, r *rpc.Reader, count int64) ([]b
 		last = n
 		all := min(int64(len(payload))+n+(left-1)*each, f.max)
 		var err error
-		if payload, err = r.Body(ctx, payload, n, all); err != nil {
+		if count > 1 {
+			err = r.Ahead(ctx, n+4*(left-1), all)
+		}
+		if err == nil {
+			payload, err = r.Body(ctx, payload, n, all)
+		}
+		if err != nil {
 			return nil, err
 		}
 	}

@@ -9,15 +9,18 @@ import (
 )
 
 const (
-	readAhead  = 32 << 10  // what a frame is read through
+	readAhead  = 32 << 10  // the buffer of a frame of many pieces
 	firstPiece = 256 << 10 // the most that is allocated on a frame's word alone
 )
 
 // A Reader reads the frames of one connection. What it takes for a frame it takes from the loan, which the caller ends
-// when the call is over. Between frames it holds no buffer.
+// when the call is over. It never reads beyond a frame, and between frames it holds no memory. Nor does it take any before
+// it knows how large the frame is, so that a small one waits behind no large one.
 //
-//	err := r.Begin(ctx, head)                     // waits for as long as the peer likes
-//	payload, err := r.Body(ctx, nil, length, all) // once or more often
+//	err := r.Begin(head)                          // waits for as long as the peer likes
+//	payload, err := r.Body(ctx, nil, length, all) // once, or
+//	err := r.Ahead(ctx, known, all)               // of a frame of many pieces: before the body of each
+//	err := r.More(p)                              // and the length of the next behind it
 //	r.End()
 type Reader struct {
 	from    io.Reader
@@ -25,7 +28,8 @@ type Reader struct {
 	buffers *Buffers
 	begun   func()        // the first byte has come
 	moved   func(int)     // so many more bytes have come; 0: there is room for them only now
-	ahead   *bufio.Reader // nil between frames, unless it holds the beginning of the next
+	ahead   *bufio.Reader // nil: the frame is read without
+	known   int64         // how many bytes of the frame may still be read into ahead
 }
 
 // NewReader returns the reader of a client's connection. Nobody limits how long a frame takes.
@@ -34,30 +38,39 @@ func NewReader(from io.Reader, l *Loan) *Reader {
 }
 
 // Begin reads the first bytes of a frame. io.EOF: the peer has closed, between two frames.
-func (r *Reader) Begin(ctx context.Context, head []byte) error {
-	n := 0
-	if r.ahead == nil {
-		var err error
-		if n, err = io.ReadAtLeast(r.from, head, 1); err != nil {
-			return err
-		}
-	}
-	r.begun()
-	if err := r.room(ctx, readAhead); err != nil {
+func (r *Reader) Begin(head []byte) error {
+	n, err := io.ReadAtLeast(r.from, head, 1)
+	if err != nil {
 		return err
 	}
-	if r.ahead == nil {
-		r.ahead = r.buffers.get()
-		r.ahead.Reset(arrivals{r})
-	}
+	r.begun()
 	return r.More(head[n:])
 }
 
-// More reads more of what is in front of the body.
+// More reads more of what is in front of a body.
 func (r *Reader) More(p []byte) error {
-	if _, err := io.ReadFull(r.ahead, p); err != nil {
+	var from io.Reader = arrivals{r}
+	if r.ahead != nil {
+		from = r.ahead
+	}
+	if _, err := io.ReadFull(from, p); err != nil {
 		return midway(err)
 	}
+	return nil
+}
+
+// Ahead lets what follows be read through a buffer. So many of the bytes that follow are known to belong to this frame;
+// all is what its body will probably have in the end.
+func (r *Reader) Ahead(ctx context.Context, known, all int64) error {
+	if r.ahead == nil {
+		r.loan.sizes(all)
+		if err := r.room(ctx, readAhead); err != nil {
+			return err
+		}
+		r.ahead = r.buffers.get()
+		r.ahead.Reset(frameEnd{r})
+	}
+	r.known = known - int64(r.ahead.Buffered())
 	return nil
 }
 
@@ -91,9 +104,9 @@ func (r *Reader) Body(ctx context.Context, payload []byte, n, all int64) ([]byte
 	return payload, nil
 }
 
-// End is called when a frame is complete.
+// End is called when a frame is complete, or never will be.
 func (r *Reader) End() {
-	if r.ahead.Buffered() == 0 {
+	if r.ahead != nil {
 		r.buffers.put(r.ahead)
 		r.ahead = nil
 	}
@@ -116,6 +129,15 @@ func (a arrivals) Read(p []byte) (int, error) {
 	if n > 0 {
 		a.moved(n)
 	}
+	return n, err
+}
+
+// frameEnd is where a buffer is filled from: no further than the frame is known to go.
+type frameEnd struct{ *Reader }
+
+func (f frameEnd) Read(p []byte) (int, error) {
+	n, err := arrivals{f.Reader}.Read(p[:min(int64(len(p)), f.known)])
+	f.known -= int64(n)
 	return n, err
 }
 

@@ -6,7 +6,8 @@
 //	                                                    └── Reader: memory from the Loan of the call, out of one Budget
 //
 // Calls on one connection are done in order, connections side by side. Between calls a connection holds its goroutine and
-// no buffer. A client is trusted for no length: memory for a frame is taken as the frame arrives. What all calls hold at
+// no buffer (but TLS its own, of 16 KB and more). A client is trusted for no length: memory for a frame is taken as the
+// frame arrives. What all calls hold at
 // one time is bounded by a [Budget], which also cuts off slow clients while others wait. A frame that has begun and makes
 // no progress for a minute ends its connection.
 //

@@ -64,15 +64,13 @@ func (t *talk) Read(ctx context.Context, r *rpc.Reader) error {
 
 // readFrame reads a frame of max bytes at most into memory of its own. io.EOF: the peer has closed, between two frames.
 func readFrame(ctx context.Context, r *rpc.Reader, length []byte, max int64) ([]byte, error) {
-	if err := r.Begin(ctx, length); err != nil {
+	if err := r.Begin(length); err != nil {
 		return nil, err
 	}
 	n := int64(int32(binary.BigEndian.Uint32(length)))
 	switch {
 	case n > 0 && n <= max:
-		frame, err := r.Body(ctx, nil, n, n)
-		r.End()
-		return frame, err
+		return r.Body(ctx, nil, n, n)
 	case rpc.Stranger(length) != "":
 		return nil, fmt.Errorf("%w: %s", errNoCall, rpc.Stranger(length))
 	case length[0] == 0x80 && length[1] == 1, length[0] == 0x82:
