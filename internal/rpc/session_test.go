@@ -155,7 +155,7 @@ func stall(t *testing.T, clients int) *crowd {
 
 func TestSmallFramesDoNotWaitForStalledOnes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := stall(t, 500)
+		c := stall(t, 100)
 		for range 100 {
 			if took := c.send(t, 50_000); took != 0 {
 				t.Fatalf("it took %s", took)
