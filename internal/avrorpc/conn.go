@@ -162,18 +162,11 @@ func (c *Conn) begin(size int) int32 {
 // send writes the frame. An error leaves the connection in the middle of it.
 func (c *Conn) send(ctx context.Context) error {
 	endFrame(c.frame)
-	stop := context.AfterFunc(ctx, func() { c.conn.SetWriteDeadline(time.Unix(1, 0)) })
-	_, err := c.conn.Write(c.frame)
-	if !stop() {
-		return fmt.Errorf("sending: %w", context.Cause(ctx))
-	}
+	err := rpc.Send(ctx, c.conn, c.frame)
 	if cap(c.frame) > keptFrame {
 		c.frame = nil
 	}
-	if err != nil {
-		return fmt.Errorf("sending: %w", err)
-	}
-	return nil
+	return err
 }
 
 // first makes the first call, with the handshake, and starts reading the answers to later ones.

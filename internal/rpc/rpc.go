@@ -23,6 +23,7 @@ import (
 	"io"
 	"net"
 	"syscall"
+	"time"
 )
 
 // ErrUnanswered means that the peer closed the connection instead of answering TLS or the first call, or that the answer
@@ -53,6 +54,19 @@ func AcceptTLS(ctx context.Context, conn net.Conn, config *tls.Config) (net.Conn
 		return nil, fmt.Errorf("shaking hands over TLS: %w", err)
 	}
 	return secure, nil
+}
+
+// Send writes a client's frame, until ctx ends. An error leaves the connection in the middle of it.
+func Send(ctx context.Context, conn net.Conn, frame []byte) error {
+	stop := context.AfterFunc(ctx, func() { conn.SetWriteDeadline(time.Unix(1, 0)) })
+	_, err := conn.Write(frame)
+	if !stop() {
+		return fmt.Errorf("sending: %w", context.Cause(ctx))
+	}
+	if err != nil {
+		return fmt.Errorf("sending: %w", err)
+	}
+	return nil
 }
 
 // DialTLS shakes hands as the client; config nil: the connection stays plain.

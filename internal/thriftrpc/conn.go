@@ -9,7 +9,6 @@ import (
 	"net"
 	"sync"
 	"syscall"
-	"time"
 
 	"github.com/sluice-io/sluice/flume"
 	"github.com/sluice-io/sluice/internal/rpc"
@@ -118,8 +117,12 @@ func (c *Conn) call(ctx context.Context, name string, size int, write func(w *wr
 	}
 	c.writer.beginFrame()
 	write(&c.writer, c.sequence)
-	if err := c.send(ctx); err != nil {
-		return c.broken(err)
+	err := rpc.Send(ctx, c.conn, c.writer.endFrame())
+	if cap(c.writer.out) > keptFrame {
+		c.writer.out = nil
+	}
+	if err != nil {
+		return c.unanswered(c.broken(err))
 	}
 	select {
 	case answer := <-c.answers:
@@ -131,30 +134,18 @@ func (c *Conn) call(ctx context.Context, name string, size int, write func(w *wr
 			return c.judge(name, answer)
 		default:
 		}
-		err := c.Err()
-		if !c.answered && errors.Is(err, errHungUp) {
-			err = fmt.Errorf("%w: %w", rpc.ErrUnanswered, err)
-		}
-		return err
+		return c.unanswered(c.Err())
 	case <-ctx.Done():
 		return c.broken(fmt.Errorf("waiting for the answer: %w", context.Cause(ctx)))
 	}
 }
 
-// send writes the frame. An error leaves the connection in the middle of it.
-func (c *Conn) send(ctx context.Context) error {
-	stop := context.AfterFunc(ctx, func() { c.conn.SetWriteDeadline(time.Unix(1, 0)) })
-	_, err := c.conn.Write(c.writer.endFrame())
-	if !stop() {
-		return fmt.Errorf("sending: %w", context.Cause(ctx))
+// unanswered says of a peer that hangs up on the first call that it probably speaks something else.
+func (c *Conn) unanswered(err error) error {
+	if !c.answered && (errors.Is(err, errHungUp) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)) {
+		return fmt.Errorf("%w: %w", rpc.ErrUnanswered, err)
 	}
-	if cap(c.writer.out) > keptFrame {
-		c.writer.out = nil
-	}
-	if err != nil {
-		return fmt.Errorf("sending: %w", err)
-	}
-	return nil
+	return err
 }
 
 var errHungUp = errors.New("the peer closed the connection")
