@@ -224,7 +224,7 @@ func TestClientUnderstandsRealServers(t *testing.T) {
 			}
 			defer conn.Close()
 			suffix := ".server.bin"
-			var server net.Conn = far
+			server := far
 			if w.Deflate {
 				suffix = ".server.inflated.bin"
 				server = newDeflated(far)

@@ -136,7 +136,7 @@ func (a arrivals) Read(p []byte) (int, error) {
 type frameEnd struct{ *Reader }
 
 func (f frameEnd) Read(p []byte) (int, error) {
-	n, err := arrivals{f.Reader}.Read(p[:min(int64(len(p)), f.known)])
+	n, err := arrivals(f).Read(p[:min(int64(len(p)), f.known)])
 	f.known -= int64(n)
 	return n, err
 }

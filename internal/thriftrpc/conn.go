@@ -83,8 +83,8 @@ var errClosed = errors.New("the connection was closed")
 // Close breaks the connection; the call in flight fails.
 func (c *Conn) Close() { c.broken(errClosed) }
 
-// broken ends the connection, for the first reason that there is, and returns that.
-func (c *Conn) broken(err error) error {
+// broken ends the connection, for the first reason that there is.
+func (c *Conn) broken(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.err == nil {
@@ -92,7 +92,6 @@ func (c *Conn) broken(err error) error {
 		close(c.gone)
 		c.conn.Close()
 	}
-	return c.err
 }
 
 // call sends a message of size bytes at most and waits for the answer.
@@ -122,7 +121,8 @@ func (c *Conn) call(ctx context.Context, name string, size int, write func(w *wr
 		c.writer.out = nil
 	}
 	if err != nil {
-		return c.unanswered(c.broken(err))
+		c.broken(err)
+		return c.unanswered(c.Err())
 	}
 	select {
 	case answer := <-c.answers:
@@ -136,7 +136,8 @@ func (c *Conn) call(ctx context.Context, name string, size int, write func(w *wr
 		}
 		return c.unanswered(c.Err())
 	case <-ctx.Done():
-		return c.broken(fmt.Errorf("waiting for the answer: %w", context.Cause(ctx)))
+		c.broken(fmt.Errorf("waiting for the answer: %w", context.Cause(ctx)))
+		return c.Err()
 	}
 }
 
@@ -196,7 +197,8 @@ func (c *Conn) judge(name string, frame []byte) error {
 		r.fail("a message of kind %d", m.kind)
 	}
 	if r.err != nil {
-		return c.broken(fmt.Errorf("reading the answer: %w", r.err))
+		c.broken(fmt.Errorf("reading the answer: %w", r.err))
+		return c.Err()
 	}
 	return answer
 }

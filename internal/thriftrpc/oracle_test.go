@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -386,7 +387,8 @@ func TestStatuses(t *testing.T) {
 			r := newReader(w.framed()[4:], p)
 			err := r.reply()
 			got := rpc.OK
-			if status, ok := err.(*rpc.StatusError); ok {
+			var status *rpc.StatusError
+			if errors.As(err, &status) {
 				got = status.Status
 			} else if err != nil {
 				t.Error(err)
