@@ -143,6 +143,8 @@ func (t *talk) call(ctx context.Context, l *rpc.Loan) error {
 func (t *talk) refuse(err error) error {
 	failed := fmt.Sprintf("Internal error processing %s", t.message.name)
 	switch {
+	case errors.Is(err, errPut):
+		return err
 	case errors.Is(err, errStruct):
 		return &refusal{protocolError, err.Error(), err}
 	case errors.Is(err, errAbsent) && t.server.Log != nil:
@@ -166,8 +168,8 @@ func (t *talk) events(ctx context.Context, l *rpc.Loan, of string, list bool) (f
 	}
 	if _, err := l.Grow(ctx, need); errors.Is(err, rpc.ErrTooLarge) {
 		return nil, fmt.Errorf("%w for %d events and %d headers", err, d.tally.Events, d.tally.Headers)
-	} else if err != nil {
-		return nil, err
+	} else if err != nil { // the agent stops
+		return nil, fmt.Errorf("%w: %w", errPut, err)
 	}
 	d.reader, d.cutter = t.reader, d.tally.Cutter(copied)
 	d.batch = make(flume.Batch, 0, d.tally.Events)
