@@ -1,4 +1,5 @@
-// Package client sends events to a Flume agent, or to Sluice: to an Avro source.
+// Package client sends events to a Flume agent, or to Sluice: to an Avro source, or with Options.Protocol to a Thrift
+// source.
 //
 //	c, err := client.Open(client.Options{Address: "collector.example:41414"})
 //	…
@@ -10,8 +11,9 @@
 //
 // A Client connects when it is first used and again after a failure; it is never dead. A batch is sent in calls of
 // BatchSize events, one after the other, up to the first that fails ([BatchError] says how many events were delivered).
-// It may be used from many goroutines, whose calls share one connection. It never waits longer than the time limits:
-// ConnectTimeout from dialling to the answer to the first call, RequestTimeout for each later call.
+// It may be used from many goroutines, whose calls share one connection: in Avro they are on their way together, in Thrift
+// one after the other. It never waits longer than the time limits: ConnectTimeout for dialling, and with Avro until the
+// first call is answered, RequestTimeout for each call after that.
 package client
 
 import (
@@ -27,17 +29,31 @@ import (
 
 	"github.com/sluice-io/sluice/flume"
 	"github.com/sluice-io/sluice/internal/avrorpc"
+	"github.com/sluice-io/sluice/internal/rpc"
+	"github.com/sluice-io/sluice/internal/thriftrpc"
+)
+
+// A Protocol is what the receiver speaks.
+type Protocol int
+
+// The protocols of Flume. Flume's Thrift source speaks the compact one unless it is told otherwise.
+const (
+	Avro Protocol = iota
+	ThriftCompact
+	ThriftBinary
 )
 
 // Options say where to send and how. Only Address is required.
 type Options struct {
 	Address        string        // host:port; an IPv6 address stands in brackets
+	Protocol       Protocol      // of the receiver's source; 0: Avro
 	BatchSize      int           // the most events of one call; 0: 100
-	ConnectTimeout time.Duration // for TCP, TLS and the answer to the first call; 0: 20 s
-	RequestTimeout time.Duration // for the answer to each later call; 0: 20 s
+	ConnectTimeout time.Duration // for TCP, TLS and, with Avro, the answer to the first call; 0: 20 s
+	RequestTimeout time.Duration // for the answer to each other call; 0: 20 s
+	MaxCall        int           // with Thrift: the most bytes of one call; 0: 16,384,000, as much as Flume's Thrift source takes
 
 	TLS               *tls.Config // nil: plain
-	Deflate           bool        // compress; the receiver must expect it
+	Deflate           bool        // compress; the receiver must expect it; Avro only
 	Level             int         // of compression, 0 to 9; 6 is Flume's
 	CompressInsideTLS bool        // with both: compress, then encrypt, as Flume 1.9 and older; false: as 1.10 and 1.11
 
@@ -50,20 +66,20 @@ type Options struct {
 }
 
 // A Change is what became of a connection.
-type Change int
+type Change = rpc.Change
 
 // The changes: a connection was opened, could not be opened, was closed.
 const (
-	Connected Change = iota
-	NotConnected
-	Closed
+	Connected    = rpc.Connected
+	NotConnected = rpc.NotConnected
+	Closed       = rpc.Closed
 )
 
 // A StatusError is an answer other than OK: the receiver's channels did not take the events.
-type StatusError = avrorpc.StatusError
+type StatusError = rpc.StatusError
 
 // A RemoteError is what the receiver says went wrong outside of its channels.
-type RemoteError = avrorpc.RemoteError
+type RemoteError = rpc.RemoteError
 
 // A BatchError says how far AppendBatch came: the first Delivered events are stored.
 type BatchError struct {
@@ -80,6 +96,9 @@ func (e *BatchError) Unwrap() error { return e.Err }
 // ErrClosed is what a call on a closed client returns.
 var ErrClosed = errors.New("the client is closed")
 
+// ErrTooLarge is wrapped where a single event is larger than a call may be. Nothing of it was sent.
+var ErrTooLarge = thriftrpc.ErrTooLarge
+
 // A Client sends to one receiver.
 type Client struct {
 	o Options
@@ -92,9 +111,17 @@ type Client struct {
 	end      context.CancelFunc
 }
 
+// A conn is a connection of one protocol, for many calls.
+type conn interface {
+	Append(ctx context.Context, e *flume.Event) error
+	AppendBatch(ctx context.Context, b flume.Batch) error
+	Err() error // why it is broken
+	Close()
+}
+
 // A link is a connection and the calls on it.
 type link struct {
-	conn   *avrorpc.Conn
+	conn   conn
 	opened time.Time
 	calls  int  // under way
 	used   bool // its first call has been answered
@@ -105,6 +132,9 @@ type link struct {
 func Open(o Options) (*Client, error) {
 	if _, _, err := net.SplitHostPort(o.Address); err != nil {
 		return nil, fmt.Errorf("opening a client: %w", err)
+	}
+	if o.Deflate && o.Protocol != Avro {
+		return nil, errors.New("opening a client: only Avro is compressed")
 	}
 	if o.Level < 0 || o.Level > 9 {
 		return nil, fmt.Errorf("opening a client: %d is no level of compression (0 to 9)", o.Level)
@@ -118,6 +148,9 @@ func Open(o Options) (*Client, error) {
 	if o.RequestTimeout <= 0 {
 		o.RequestTimeout = 20 * time.Second
 	}
+	if o.MaxCall <= 0 {
+		o.MaxCall = thriftrpc.MaxFrame
+	}
 	if o.Observe == nil {
 		o.Observe = func(Change) {}
 	}
@@ -129,14 +162,21 @@ func Open(o Options) (*Client, error) {
 
 // Append sends one event.
 func (c *Client) Append(ctx context.Context, e flume.Event) error {
-	return c.call(ctx, func(ctx context.Context, conn *avrorpc.Conn) error { return conn.Append(ctx, &e) })
+	if _, err := c.fits(flume.Batch{e}); err != nil {
+		return err
+	}
+	return c.call(ctx, func(ctx context.Context, conn conn) error { return conn.Append(ctx, &e) })
 }
 
 // AppendBatch sends b, which stays the caller's. An error after a part of it was delivered is a [BatchError].
 func (c *Client) AppendBatch(ctx context.Context, b flume.Batch) error {
 	for sent := 0; sent < len(b); {
 		next := min(sent+c.o.BatchSize, len(b))
-		err := c.call(ctx, func(ctx context.Context, conn *avrorpc.Conn) error { return conn.AppendBatch(ctx, b[sent:next]) })
+		n, err := c.fits(b[sent:next])
+		if err == nil {
+			next = sent + n
+			err = c.call(ctx, func(ctx context.Context, conn conn) error { return conn.AppendBatch(ctx, b[sent:next]) })
+		}
 		if err != nil && sent > 0 {
 			return &BatchError{sent, err}
 		}
@@ -146,6 +186,21 @@ func (c *Client) AppendBatch(ctx context.Context, b flume.Batch) error {
 		sent = next
 	}
 	return nil
+}
+
+// fits is how many events at the start of b one call can carry; an error: not even the first.
+func (c *Client) fits(b flume.Batch) (int, error) {
+	if c.o.Protocol == Avro {
+		return len(b), nil
+	}
+	return thriftrpc.Fit(c.thrift(), b, c.o.MaxCall)
+}
+
+func (c *Client) thrift() thriftrpc.Protocol {
+	if c.o.Protocol == ThriftBinary {
+		return thriftrpc.Binary
+	}
+	return thriftrpc.Compact
 }
 
 // Close ends the calls under way and the connection.
@@ -162,7 +217,7 @@ func (c *Client) Close() error {
 }
 
 // call makes one call, over a new connection where there is none.
-func (c *Client) call(ctx context.Context, send func(context.Context, *avrorpc.Conn) error) error {
+func (c *Client) call(ctx context.Context, send func(context.Context, conn) error) error {
 	connecting, cancel := context.WithTimeoutCause(ctx, c.o.ConnectTimeout, fmt.Errorf("timed out after %s (connect-timeout)", c.o.ConnectTimeout))
 	defer cancel()
 	l, later, err := c.connect(connecting)
@@ -170,7 +225,7 @@ func (c *Client) call(ctx context.Context, send func(context.Context, *avrorpc.C
 		return err
 	}
 	limited := connecting
-	if later {
+	if later || c.o.Protocol != Avro { // whose first call carries no handshake
 		var cancel context.CancelFunc
 		limited, cancel = context.WithTimeoutCause(ctx, c.o.RequestTimeout, fmt.Errorf("timed out after %s (request-timeout)", c.o.RequestTimeout))
 		defer cancel()
@@ -268,20 +323,24 @@ func (c *Client) drop(l *link) {
 	c.o.Observe(Closed)
 }
 
-func (c *Client) dial(ctx context.Context) (*avrorpc.Conn, error) {
+func (c *Client) dial(ctx context.Context) (conn, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(c.ended, func() { cancel(ErrClosed) })()
 	var d net.Dialer
-	conn, err := d.DialContext(ctx, "tcp", c.o.Address)
-	if err == nil {
-		w := avrorpc.Wrapping{TLS: c.o.TLS, Deflate: c.o.Deflate, Level: c.o.Level, Inside: c.o.CompressInsideTLS}
-		var out *avrorpc.Conn
-		if out, err = avrorpc.NewConn(ctx, conn, w); err == nil {
-			return out, nil
-		}
+	tcp, err := d.DialContext(ctx, "tcp", c.o.Address)
+	var out conn
+	switch {
+	case err != nil:
+	case c.o.Protocol == Avro:
+		out, err = avrorpc.NewConn(ctx, tcp, avrorpc.Wrapping{TLS: c.o.TLS, Deflate: c.o.Deflate, Level: c.o.Level, Inside: c.o.CompressInsideTLS})
+	default:
+		out, err = thriftrpc.NewConn(ctx, tcp, c.thrift(), c.o.TLS)
 	}
-	if ctx.Err() != nil {
+	switch {
+	case err == nil:
+		return out, nil
+	case ctx.Err() != nil:
 		return nil, context.Cause(ctx)
 	}
 	return nil, err
@@ -297,7 +356,7 @@ func explain(err error) error {
 		return fmt.Errorf("the name is unknown: %w", err)
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return fmt.Errorf("timed out: %w", err)
-	case errors.Is(err, avrorpc.ErrUnanswered):
+	case errors.Is(err, rpc.ErrUnanswered):
 		return fmt.Errorf("closed after the first bytes: does it speak another protocol, TLS or compression? (%w)", err)
 	}
 	return err

@@ -12,15 +12,24 @@ import (
 
 	"github.com/sluice-io/sluice/flume"
 	"github.com/sluice-io/sluice/internal/avrorpc"
+	"github.com/sluice-io/sluice/internal/rpc"
+	"github.com/sluice-io/sluice/internal/thriftrpc"
 	"go.uber.org/goleak"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// receiver is an Avro source without an agent.
+// each runs a test with every protocol.
+func each(t *testing.T, test func(t *testing.T, p Protocol)) {
+	for p, name := range []string{"avro", "thrift compact", "thrift binary"} {
+		t.Run(name, func(t *testing.T) { test(t, Protocol(p)) })
+	}
+}
+
+// receiver is a source without an agent.
 type receiver struct {
 	listener net.Listener
-	server   *avrorpc.Server
+	serve    func(ctx, force context.Context, conn net.Conn) error
 	cancel   context.CancelFunc
 	wait     sync.WaitGroup
 
@@ -49,7 +58,7 @@ func (r *receiver) AppendBatch(_ context.Context, b flume.Batch) error {
 }
 
 // listen starts a receiver; address is empty for any port.
-func listen(t testing.TB, address string) *receiver {
+func listen(t testing.TB, p Protocol, address string) *receiver {
 	t.Helper()
 	if address == "" {
 		address = "127.0.0.1:0"
@@ -60,7 +69,15 @@ func listen(t testing.TB, address string) *receiver {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &receiver{listener: l, cancel: cancel}
-	r.server = &avrorpc.Server{Calls: r, MaxFrame: 1 << 20, Budget: avrorpc.NewBudget(1 << 20)}
+	budget := rpc.NewBudget(1 << 22)
+	switch p {
+	case Avro:
+		r.serve = (&avrorpc.Server{Calls: r, MaxFrame: 1 << 20, Budget: budget}).Serve
+	case ThriftCompact:
+		r.serve = (&thriftrpc.Server{Calls: r, MaxFrame: 1 << 20, Budget: budget}).Serve
+	case ThriftBinary:
+		r.serve = (&thriftrpc.Server{Calls: r, MaxFrame: 1 << 20, Budget: budget, Protocol: thriftrpc.Binary}).Serve
+	}
 	r.wait.Go(func() {
 		for {
 			conn, err := l.Accept()
@@ -70,7 +87,7 @@ func listen(t testing.TB, address string) *receiver {
 			r.mu.Lock()
 			r.conns = append(r.conns, conn)
 			r.mu.Unlock()
-			r.wait.Go(func() { _ = r.server.Serve(ctx, context.Background(), conn) })
+			r.wait.Go(func() { _ = r.serve(ctx, context.Background(), conn) })
 		}
 	})
 	t.Cleanup(r.stop)
@@ -125,115 +142,126 @@ func numbered(n int) flume.Batch {
 }
 
 func TestSubBatches(t *testing.T) {
-	r := listen(t, "")
-	c := open(t, Options{Address: r.address(), BatchSize: 3})
-	if err := c.AppendBatch(context.Background(), numbered(7)); err != nil {
-		t.Fatal(err)
-	}
-	if err := c.AppendBatch(context.Background(), nil); err != nil {
-		t.Fatal(err)
-	}
-	if err := c.Append(context.Background(), flume.Event{Body: []byte("one")}); err != nil {
-		t.Fatal(err)
-	}
-	if got := fmt.Sprint(r.calls); got != "[[0 1 2] [3 4 5] [6] [one]]" {
-		t.Error(got)
-	}
+	each(t, func(t *testing.T, p Protocol) {
+		r := listen(t, p, "")
+		c := open(t, Options{Protocol: p, Address: r.address(), BatchSize: 3})
+		if err := c.AppendBatch(context.Background(), numbered(7)); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.AppendBatch(context.Background(), nil); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Append(context.Background(), flume.Event{Body: []byte("one")}); err != nil {
+			t.Fatal(err)
+		}
+		if got := fmt.Sprint(r.calls); got != "[[0 1 2] [3 4 5] [6] [one]]" {
+			t.Error(got)
+		}
+	})
 }
 
 func TestStopsAtTheFirstFailure(t *testing.T) {
-	r := listen(t, "")
-	r.fail = func(b flume.Batch) error {
-		if string(b[0].Body) == "4" {
-			return errors.New("full")
+	each(t, func(t *testing.T, p Protocol) {
+		r := listen(t, p, "")
+		r.fail = func(b flume.Batch) error {
+			if string(b[0].Body) == "4" {
+				return errors.New("full")
+			}
+			return nil
 		}
-		return nil
-	}
-	var seen changes
-	c := open(t, Options{Address: r.address(), BatchSize: 2, Observe: seen.observe})
-	err := c.AppendBatch(context.Background(), numbered(8))
-	var batch *BatchError
-	var status *StatusError
-	if !errors.As(err, &batch) || batch.Delivered != 4 || !errors.As(err, &status) || status.Status != avrorpc.Failed {
-		t.Errorf("%v", err)
-	}
-	if want := "after 4 delivered events: sending to " + r.address() + ": the receiver answered FAILED: its channel did not take the events"; err.Error() != want {
-		t.Errorf("%q, want %q", err, want)
-	}
-	if err := c.AppendBatch(context.Background(), numbered(1)); err != nil { // it is not dead
-		t.Error(err)
-	}
-	c.Close()
-	seen.want(t, 1, 0, 1)
+		var seen changes
+		c := open(t, Options{Protocol: p, Address: r.address(), BatchSize: 2, Observe: seen.observe})
+		err := c.AppendBatch(context.Background(), numbered(8))
+		var batch *BatchError
+		var status *StatusError
+		if !errors.As(err, &batch) || batch.Delivered != 4 || !errors.As(err, &status) || status.Status != rpc.Failed {
+			t.Errorf("%v", err)
+		}
+		if want := "after 4 delivered events: sending to " + r.address() + ": the receiver answered FAILED: its channel did not take the events"; err.Error() != want {
+			t.Errorf("%q, want %q", err, want)
+		}
+		if err := c.AppendBatch(context.Background(), numbered(1)); err != nil { // it is not dead
+			t.Error(err)
+		}
+		c.Close()
+		seen.want(t, 1, 0, 1)
+	})
 }
 
 func TestReconnects(t *testing.T) {
-	var seen changes
-	r := listen(t, "")
-	address := r.address()
-	c := open(t, Options{Address: address, Observe: seen.observe})
-	if err := c.AppendBatch(context.Background(), numbered(1)); err != nil {
-		t.Fatal(err)
-	}
-	l := c.link
-	r.stop()
-	for l.conn.Err() == nil { // until it hears of it
-		time.Sleep(time.Millisecond)
-	}
-	err := c.AppendBatch(context.Background(), numbered(1))
-	if err == nil || !strings.Contains(err.Error(), "connecting to "+address+": refused") {
-		t.Errorf("%v", err)
-	}
-	seen.want(t, 1, 1, 1)
-	listen(t, address)
-	if err := c.AppendBatch(context.Background(), numbered(2)); err != nil {
-		t.Error(err)
-	}
-	seen.want(t, 2, 1, 1)
-	c.Close()
-	seen.want(t, 2, 1, 2)
-	if err := c.Append(context.Background(), flume.Event{}); !errors.Is(err, ErrClosed) {
-		t.Error(err)
-	}
-}
-
-func TestMaxAge(t *testing.T) {
-	r := listen(t, "")
-	var seen changes
-	c := open(t, Options{Address: r.address(), MaxAge: time.Nanosecond, Observe: seen.observe})
-	for range 3 {
+	each(t, func(t *testing.T, p Protocol) {
+		var seen changes
+		r := listen(t, p, "")
+		address := r.address()
+		c := open(t, Options{Protocol: p, Address: address, Observe: seen.observe})
 		if err := c.AppendBatch(context.Background(), numbered(1)); err != nil {
 			t.Fatal(err)
 		}
-	}
-	seen.want(t, 3, 0, 2)
+		l := c.link
+		r.stop()
+		for l.conn.Err() == nil { // until it hears of it
+			time.Sleep(time.Millisecond)
+		}
+		err := c.AppendBatch(context.Background(), numbered(1))
+		if err == nil || !strings.Contains(err.Error(), "connecting to "+address+": refused") {
+			t.Errorf("%v", err)
+		}
+		seen.want(t, 1, 1, 1)
+		listen(t, p, address)
+		if err := c.AppendBatch(context.Background(), numbered(2)); err != nil {
+			t.Error(err)
+		}
+		seen.want(t, 2, 1, 1)
+		c.Close()
+		seen.want(t, 2, 1, 2)
+		if err := c.Append(context.Background(), flume.Event{}); !errors.Is(err, ErrClosed) {
+			t.Error(err)
+		}
+	})
+}
+
+func TestMaxAge(t *testing.T) {
+	each(t, func(t *testing.T, p Protocol) {
+		r := listen(t, p, "")
+		var seen changes
+		c := open(t, Options{Protocol: p, Address: r.address(), MaxAge: time.Nanosecond, Observe: seen.observe})
+		for range 3 {
+			if err := c.AppendBatch(context.Background(), numbered(1)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		seen.want(t, 3, 0, 2)
+	})
 }
 
 func TestManyCallers(t *testing.T) {
-	r := listen(t, "")
-	var seen changes
-	c := open(t, Options{Address: r.address(), Observe: seen.observe})
-	var wg sync.WaitGroup
-	for range 20 {
-		wg.Go(func() {
-			for range 20 {
-				if err := c.AppendBatch(context.Background(), numbered(3)); err != nil {
-					t.Error(err)
+	each(t, func(t *testing.T, p Protocol) {
+		r := listen(t, p, "")
+		var seen changes
+		c := open(t, Options{Protocol: p, Address: r.address(), Observe: seen.observe})
+		var wg sync.WaitGroup
+		for range 20 {
+			wg.Go(func() {
+				for range 20 {
+					if err := c.AppendBatch(context.Background(), numbered(3)); err != nil {
+						t.Error(err)
+					}
 				}
-			}
-		})
-	}
-	wg.Wait()
-	if len(r.calls) != 400 {
-		t.Errorf("%d calls", len(r.calls))
-	}
-	seen.want(t, 1, 0, 0)
+			})
+		}
+		wg.Wait()
+		if len(r.calls) != 400 {
+			t.Errorf("%d calls", len(r.calls))
+		}
+		seen.want(t, 1, 0, 0)
+	})
 }
 
 func TestErrorsSayWhatToLookAt(t *testing.T) {
+	protocol := Avro
 	f := func(address, want string) {
 		t.Helper()
-		c := open(t, Options{Address: address, ConnectTimeout: 100 * time.Millisecond})
+		c := open(t, Options{Protocol: protocol, Address: address, ConnectTimeout: 100 * time.Millisecond, RequestTimeout: 150 * time.Millisecond})
 		err := c.AppendBatch(context.Background(), numbered(1))
 		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), address) {
 			t.Errorf("%v, want %q", err, want)
@@ -258,57 +286,68 @@ func TestErrorsSayWhatToLookAt(t *testing.T) {
 		t.Cleanup(func() { l.Close(); wg.Wait() })
 		return l.Addr().String()
 	}
-	f("127.0.0.1:1", "refused: does anything listen there?")
-	f("no-such-host.invalid:1", "no-such-host.invalid")
-	f(peer(func(c net.Conn) { c.Read(make([]byte, 1000)) }), "closed after the first bytes: does it speak another protocol, TLS or compression?")
-	f(peer(func(c net.Conn) { c.Read(make([]byte, 1000)); c.Write([]byte("HTTP/1.1 400 Bad Request\r\n\r\n")) }), "the peer speaks HTTP")
-	f(peer(func(c net.Conn) {
+	hangUp := peer(func(c net.Conn) { c.Read(make([]byte, 1000)) })
+	web := peer(func(c net.Conn) { c.Read(make([]byte, 1000)); c.Write([]byte("HTTP/1.1 400 Bad Request\r\n\r\n")) })
+	silent := peer(func(c net.Conn) {
 		b := make([]byte, 1000)
 		for {
 			if _, err := c.Read(b); err != nil {
 				return
 			}
 		}
-	}), "waiting for the first answer: timed out after 100ms (connect-timeout)")
+	})
+	for _, protocol = range []Protocol{Avro, ThriftCompact, ThriftBinary} {
+		f("127.0.0.1:1", "refused: does anything listen there?")
+		f("no-such-host.invalid:1", "no-such-host.invalid")
+		f(hangUp, "closed after the first bytes: does it speak another protocol, TLS or compression?")
+		f(web, "the peer speaks HTTP")
+	}
+	f(silent, "waiting for the answer: timed out after 150ms (request-timeout)")
+	protocol = Avro
+	f(silent, "waiting for the first answer: timed out after 100ms (connect-timeout)")
 }
 
 func TestRequestTimeout(t *testing.T) {
-	r := listen(t, "")
-	block := make(chan struct{})
-	n := 0
-	r.fail = func(flume.Batch) error {
-		if n++; n == 2 {
-			<-block
+	each(t, func(t *testing.T, p Protocol) {
+		r := listen(t, p, "")
+		block := make(chan struct{})
+		n := 0
+		r.fail = func(flume.Batch) error {
+			if n++; n == 2 {
+				<-block
+			}
+			return nil
 		}
-		return nil
-	}
-	c := open(t, Options{Address: r.address(), RequestTimeout: 50 * time.Millisecond})
-	if err := c.AppendBatch(context.Background(), numbered(1)); err != nil {
-		t.Fatal(err)
-	}
-	err := c.AppendBatch(context.Background(), numbered(1))
-	if err == nil || !strings.Contains(err.Error(), "waiting for the answer: timed out after 50ms (request-timeout)") {
-		t.Error(err)
-	}
-	close(block)
-	if err := c.AppendBatch(context.Background(), numbered(1)); err != nil {
-		t.Error(err)
-	}
+		c := open(t, Options{Protocol: p, Address: r.address(), RequestTimeout: 50 * time.Millisecond})
+		if err := c.AppendBatch(context.Background(), numbered(1)); err != nil {
+			t.Fatal(err)
+		}
+		err := c.AppendBatch(context.Background(), numbered(1))
+		if err == nil || !strings.Contains(err.Error(), "waiting for the answer: timed out after 50ms (request-timeout)") {
+			t.Error(err)
+		}
+		close(block)
+		if err := c.AppendBatch(context.Background(), numbered(1)); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 func TestCloseEndsACall(t *testing.T) {
-	r := listen(t, "")
-	begun, block := make(chan struct{}), make(chan struct{})
-	r.fail = func(flume.Batch) error { close(begun); <-block; return nil }
-	c := open(t, Options{Address: r.address()})
-	done := make(chan error, 1)
-	go func() { done <- c.AppendBatch(context.Background(), numbered(1)) }()
-	<-begun
-	c.Close()
-	if err := <-done; err == nil {
-		t.Error("nil")
-	}
-	close(block)
+	each(t, func(t *testing.T, p Protocol) {
+		r := listen(t, p, "")
+		begun, block := make(chan struct{}), make(chan struct{})
+		r.fail = func(flume.Batch) error { close(begun); <-block; return nil }
+		c := open(t, Options{Protocol: p, Address: r.address()})
+		done := make(chan error, 1)
+		go func() { done <- c.AppendBatch(context.Background(), numbered(1)) }()
+		<-begun
+		c.Close()
+		if err := <-done; err == nil {
+			t.Error("nil")
+		}
+		close(block)
+	})
 }
 
 func TestIPv6(t *testing.T) {
@@ -317,7 +356,7 @@ func TestIPv6(t *testing.T) {
 		t.Skip("no IPv6 here: ", err)
 	}
 	l.Close()
-	r := listen(t, "[::1]:0")
+	r := listen(t, Avro, "[::1]:0")
 	c := open(t, Options{Address: r.address()})
 	if err := c.AppendBatch(context.Background(), numbered(1)); err != nil {
 		t.Error(err)
@@ -325,9 +364,35 @@ func TestIPv6(t *testing.T) {
 }
 
 func TestBadOptions(t *testing.T) {
-	for _, o := range []Options{{}, {Address: "host"}, {Address: "a:1", Level: 10}, {Address: "a:1", Level: -1}} {
+	for _, o := range []Options{{}, {Address: "host"}, {Address: "a:1", Level: 10}, {Address: "a:1", Level: -1}, {Address: "a:1", Protocol: ThriftBinary, Deflate: true}} {
 		if _, err := Open(o); err == nil {
 			t.Errorf("%+v", o)
 		}
 	}
+}
+
+// A batch that is too large for one call of Thrift takes several; an event that is too large for any is not sent.
+func TestLargeCallsOfThrift(t *testing.T) {
+	each(t, func(t *testing.T, p Protocol) {
+		if p == Avro {
+			return
+		}
+		r := listen(t, p, "")
+		c := open(t, Options{Protocol: p, Address: r.address(), MaxCall: 1000})
+		b := flume.Batch{{Body: make([]byte, 500)}, {Body: make([]byte, 300)}, {Body: make([]byte, 500)}, {Body: make([]byte, 1000)}, {}}
+		err := c.AppendBatch(context.Background(), b)
+		var part *BatchError
+		if !errors.As(err, &part) || part.Delivered != 3 || !errors.Is(err, ErrTooLarge) {
+			t.Error(err)
+		}
+		if len(r.calls) != 2 || len(r.calls[0]) != 2 || len(r.calls[1]) != 1 {
+			t.Errorf("%d calls", len(r.calls))
+		}
+		if err := c.Append(context.Background(), b[3]); !errors.Is(err, ErrTooLarge) {
+			t.Error(err)
+		}
+		if err := c.Append(context.Background(), b[0]); err != nil {
+			t.Error(err)
+		}
+	})
 }

@@ -257,3 +257,36 @@ func same(a, b flume.Batch) error {
 	}
 	return nil
 }
+
+// Running is a source that runs, with a channel that is an Inbox.
+type Running struct {
+	flume.Source
+	*Env
+	Inbox
+	Stop func() // ends the context of Run and waits for it
+}
+
+// Run opens a source and runs it until Stop, or the end of the test. answer says what becomes of a batch; nil takes
+// them all.
+func Run(t testing.TB, kind flume.Kind[flume.Source], answer func(flume.Batch) error, settings ...string) *Running {
+	t.Helper()
+	r := &Running{Env: NewEnv()}
+	r.Answer = answer
+	r.Source = OpenIn(t, r.Env, kind, settings...)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- r.Source.Run(ctx, r.Emit) }()
+	r.Stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(func() {
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+		r.Stop()
+	})
+	return r
+}

@@ -23,11 +23,14 @@ import (
 	kafkasink "github.com/sluice-io/sluice/sink/kafka"
 	"github.com/sluice-io/sluice/sink/logger"
 	"github.com/sluice-io/sluice/sink/null"
+	thriftsink "github.com/sluice-io/sluice/sink/thrift"
 	defaultgroup "github.com/sluice-io/sluice/sinkgroup/default"
 	"github.com/sluice-io/sluice/source/avro"
 	"github.com/sluice-io/sluice/source/kafka"
 	"github.com/sluice-io/sluice/source/netcat"
+	"github.com/sluice-io/sluice/source/scribe"
 	"github.com/sluice-io/sluice/source/seq"
+	"github.com/sluice-io/sluice/source/thrift"
 )
 
 // Standard is the kit of cmd/sluice.
@@ -36,7 +39,9 @@ var Standard = agent.Kit{
 		avro.Kind,
 		kafka.Kind,
 		netcat.Kind,
+		scribe.Kind,
 		seq.Kind,
+		thrift.Kind,
 	}, refused[flume.Source]("source", refusedSources)),
 	Interceptors: slices.Concat([]flume.Kind[flume.Interceptor]{
 		host.Kind,
@@ -57,6 +62,7 @@ var Standard = agent.Kit{
 		kafkasink.Kind,
 		logger.Kind,
 		null.Kind,
+		thriftsink.Kind,
 	}, refused[flume.Sink]("sink", refusedSinks)),
 	SinkProcessors: slices.Concat([]flume.Kind[flume.SinkProcessor]{
 		defaultgroup.Kind,

@@ -63,7 +63,6 @@ const (
 var refusedSources = []refusal{
 	{name: "netcatudp", class: sources + "NetcatUdpSource", why: later},
 	{name: "exec", class: sources + "ExecSource", why: later},
-	{name: "thrift", class: sources + "ThriftSource", why: later},
 	{name: "syslogtcp", class: sources + "SyslogTcpSource", why: later},
 	{name: "multiport_syslogtcp", class: sources + "MultiportSyslogTCPSource", why: later},
 	{name: "syslogudp", class: sources + "SyslogUDPSource", why: later},
@@ -71,7 +70,6 @@ var refusedSources = []refusal{
 	{name: "http", class: sources + "http.HTTPSource", why: later},
 	{name: "taildir", class: sources + "taildir.TaildirSource", why: later},
 	{name: "stress", class: sources + "StressSource", own: true, why: later},
-	{name: "scribe", class: sources + "scribe.ScribeSource", own: true, why: later},
 	{name: "jms", class: sources + "jms.JMSSource", why: java},
 	{name: "avrolegacy", class: sources + "avroLegacy.AvroLegacySource", own: true, why: never},
 	{name: "thriftlegacy", class: sources + "thriftLegacy.ThriftLegacySource", own: true, why: never},
@@ -105,7 +103,6 @@ var refusedSinks = []refusal{
 	{name: "file_roll", class: sinks + "RollingFileSink", why: later},
 	{name: "hdfs", class: sinks + "hdfs.HDFSEventSink", why: later},
 	{name: "irc", class: sinks + "irc.IRCSink", why: later},
-	{name: "thrift", class: sinks + "ThriftSink", why: later},
 	{name: "http", class: sinks + "http.HttpSink", why: later},
 	{name: "hbase", class: sinks + "hbase.HBaseSink", why: java},
 	{name: "asynchbase", class: sinks + "hbase.AsyncHBaseSink", why: java},

@@ -25,8 +25,7 @@
 //
 // The server answers what it does not understand with the error flag and keeps the connection; a frame that cannot be
 // one (no buffers, a negative or unbearable length) closes it. Calls on one connection are done in order, connections
-// side by side. What frames and the events cut from them hold at one time is bounded over all connections by a [Budget],
-// which also cuts off slow clients while others wait.
+// side by side. What frames and the events cut from them hold at one time is bounded (package rpc).
 //
 // Deflate is one zlib stream a direction for the life of the connection, flushed after each write. With TLS too, Flume
 // 1.10 and later compress what TLS has made; older ones encrypt what zlib has made. The server tells by the first byte.
@@ -34,47 +33,18 @@ package avrorpc
 
 import (
 	"encoding/hex"
-	"errors"
-	"fmt"
+
+	"github.com/sluice-io/sluice/internal/rpc"
 )
 
-// Status is the answer to a call.
-type Status byte
+// statuses are what the numbers of the answers mean.
+var statuses = [...]rpc.Status{rpc.OK, rpc.Failed, rpc.Unknown}
 
-// The order is that of the protocol.
+// The answers that a server gives, as the protocol writes their numbers.
 const (
-	OK Status = iota
-	Failed
-	Unknown
+	wireOK     = 0
+	wireFailed = 1 << 1
 )
-
-func (s Status) String() string {
-	switch s {
-	case OK:
-		return "OK"
-	case Failed:
-		return "FAILED"
-	case Unknown:
-		return "UNKNOWN"
-	}
-	return fmt.Sprintf("status %d", byte(s))
-}
-
-// A StatusError is an answer other than OK: the receiver's channel did not take the events. The connection lives on.
-type StatusError struct{ Status Status }
-
-func (e *StatusError) Error() string {
-	return fmt.Sprintf("the receiver answered %s: its channel did not take the events", e.Status)
-}
-
-// A RemoteError is what the receiver says went wrong while it read or processed the call. The connection lives on.
-type RemoteError struct{ Text string }
-
-func (e *RemoteError) Error() string { return "the receiver answered with an error: " + e.Text }
-
-// ErrUnanswered means that the peer closed the connection instead of answering TLS or the first call, or that the answer
-// was none: it probably speaks something else.
-var ErrUnanswered = errors.New("no answer to the first call")
 
 // protocolText says what Flume's protocol says, in 509 bytes.
 const protocolText = `{"protocol":"AvroSourceProtocol","namespace":"org.apache.flume.source.avro","types":[` +

@@ -11,6 +11,7 @@ import (
 
 	"github.com/sluice-io/sluice/flume"
 	"github.com/sluice-io/sluice/internal/event"
+	"github.com/sluice-io/sluice/internal/rpc"
 )
 
 // A Conn is a client's connection. It may be used from many goroutines: their calls are in flight together and the
@@ -27,7 +28,8 @@ type Conn struct {
 	serial int32  // guarded by the token
 	ready  bool   // guarded by the token: the handshake is done
 	frames frameReader
-	budget *Budget // of one answer
+	reader *rpc.Reader
+	loan   *rpc.Loan // of the answer that is being read
 
 	mu      sync.Mutex
 	waiting map[int32]chan outcome
@@ -52,8 +54,10 @@ func NewConn(ctx context.Context, conn net.Conn, w Wrapping) (*Conn, error) {
 		conn.Close()
 		return nil, err
 	}
-	c := &Conn{conn: wrapped, gone: make(chan struct{}), writer: make(chan struct{}, 1), waiting: map[int32]chan outcome{}, budget: NewBudget(2 * mostAnswer)}
-	c.frames = frameReader{from: wrapped, max: mostAnswer, buffers: new(buffers), begun: func() {}, moved: func(int) {}}
+	c := &Conn{conn: wrapped, gone: make(chan struct{}), writer: make(chan struct{}, 1), waiting: map[int32]chan outcome{}}
+	c.frames.max = mostAnswer
+	c.loan = rpc.NewBudget(2 * mostAnswer).Loan()
+	c.reader = rpc.NewReader(wrapped, c.loan)
 	c.writer <- struct{}{}
 	return c, nil
 }
@@ -158,18 +162,11 @@ func (c *Conn) begin(size int) int32 {
 // send writes the frame. An error leaves the connection in the middle of it.
 func (c *Conn) send(ctx context.Context) error {
 	endFrame(c.frame)
-	stop := context.AfterFunc(ctx, func() { c.conn.SetWriteDeadline(time.Unix(1, 0)) })
-	_, err := c.conn.Write(c.frame)
-	if !stop() {
-		return fmt.Errorf("sending: %w", context.Cause(ctx))
-	}
+	err := rpc.Send(ctx, c.conn, c.frame)
 	if cap(c.frame) > keptFrame {
 		c.frame = nil
 	}
-	if err != nil {
-		return fmt.Errorf("sending: %w", err)
-	}
-	return nil
+	return err
 }
 
 // first makes the first call, with the handshake, and starts reading the answers to later ones.
@@ -196,7 +193,7 @@ func (c *Conn) first(ctx context.Context, name string, size int, parameter func(
 			return c.judge(r)
 		}
 		if g.text != nil {
-			err := fmt.Errorf("%w: the peer does not take Flume's protocol", ErrUnanswered)
+			err := fmt.Errorf("%w: the peer does not take Flume's protocol", rpc.ErrUnanswered)
 			c.broken(err)
 			return err
 		}
@@ -211,9 +208,9 @@ func (c *Conn) first(ctx context.Context, name string, size int, parameter func(
 func (c *Conn) unintelligible(payload []byte) error {
 	r := &reader{rest: payload}
 	err := c.judge(r)
-	var remote *RemoteError
+	var remote *rpc.RemoteError
 	if !errors.As(err, &remote) {
-		err = fmt.Errorf("%w that could be understood", ErrUnanswered)
+		err = fmt.Errorf("%w that could be understood", rpc.ErrUnanswered)
 	}
 	c.broken(err)
 	return err
@@ -224,7 +221,7 @@ func (c *Conn) roundTrip(ctx context.Context, serial int32) ([]byte, error) {
 	if err := c.send(ctx); err != nil && ctx.Err() != nil {
 		return nil, err
 	} else if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrUnanswered, err)
+		return nil, fmt.Errorf("%w: %w", rpc.ErrUnanswered, err)
 	}
 	stop := context.AfterFunc(ctx, func() { c.conn.SetReadDeadline(time.Unix(1, 0)) })
 	got, payload, err := c.next()
@@ -233,18 +230,17 @@ func (c *Conn) roundTrip(ctx context.Context, serial int32) ([]byte, error) {
 	}
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("%w: %w", ErrUnanswered, err)
+		return nil, fmt.Errorf("%w: %w", rpc.ErrUnanswered, err)
 	case got != serial:
-		return nil, fmt.Errorf("%w: the peer answered call %d and not %d", ErrUnanswered, got, serial)
+		return nil, fmt.Errorf("%w: the peer answered call %d and not %d", rpc.ErrUnanswered, got, serial)
 	}
 	return payload, nil
 }
 
 // next reads an answer.
 func (c *Conn) next() (int32, []byte, error) {
-	l := &loan{from: c.budget}
-	defer l.end()
-	return c.frames.next(context.Background(), l)
+	defer c.loan.End()
+	return c.frames.next(context.Background(), c.reader)
 }
 
 // read hands answers to the calls that wait for them until the connection breaks.
@@ -273,18 +269,18 @@ func (c *Conn) judge(r *reader) error {
 	r.meta("the answer's meta")
 	failed := r.take(1, "the error flag")
 	if r.err == nil && failed[0] == 0 {
-		s := r.branch(3, "the status")
+		s := r.branch(int64(len(statuses)), "the status")
 		if r.err == nil {
-			if Status(s) == OK {
+			if statuses[s] == rpc.OK {
 				return nil
 			}
-			return &StatusError{Status(s)}
+			return &rpc.StatusError{Status: statuses[s]}
 		}
 	}
 	if r.err == nil && r.branch(1, "the error") == 0 {
 		text := r.bytes("the error")
 		if r.err == nil {
-			return &RemoteError{string(text)}
+			return &rpc.RemoteError{Text: string(text)}
 		}
 	}
 	err := fmt.Errorf("reading the answer: %w", r.err)

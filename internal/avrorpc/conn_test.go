@@ -18,6 +18,7 @@ import (
 
 	"github.com/sluice-io/sluice/flume"
 	"github.com/sluice-io/sluice/internal/event"
+	"github.com/sluice-io/sluice/internal/rpc"
 	javatls "github.com/sluice-io/sluice/internal/tls"
 )
 
@@ -162,7 +163,7 @@ func TestManyCallsAnsweredInAnyOrder(t *testing.T) {
 		}
 		wg.Wait()
 		for i, err := range results {
-			var status *StatusError
+			var status *rpc.StatusError
 			if odd := i%2 == 1; odd != errors.As(err, &status) || !odd && err != nil {
 				t.Errorf("call %d: %v", i, err)
 			}
@@ -225,7 +226,7 @@ func TestAnswersThatAreNone(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("% x: %v, want %q", raw, err, want)
 		}
-		if first != errors.Is(err, ErrUnanswered) && !strings.Contains(want, "receiver") {
+		if first != errors.Is(err, rpc.ErrUnanswered) && !strings.Contains(want, "receiver") {
 			t.Errorf("% x: unanswered: %v", raw, err)
 		}
 		<-conn.gone
@@ -311,7 +312,7 @@ func BenchmarkRoundTrip(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer listener.Close()
-	s := &Server{Calls: discard{}, MaxFrame: 1 << 24, Budget: NewBudget(1 << 25)}
+	s := &Server{Calls: discard{}, MaxFrame: 1 << 24, Budget: rpc.NewBudget(1 << 25)}
 	done := make(chan error, 1)
 	go func() {
 		conn, err := listener.Accept()

@@ -7,15 +7,15 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"maps"
 	"net"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
 	"github.com/sluice-io/sluice/flume"
+	"github.com/sluice-io/sluice/flumetest"
+	"github.com/sluice-io/sluice/internal/rpc"
 	"go.uber.org/goleak"
 )
 
@@ -24,35 +24,9 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // capture is one connection of testdata/manifest.json: real bytes of both directions.
 type capture struct {
 	Name      string
-	Events    []goldenEvent
+	Events    []flumetest.GoldenEvent
 	Calls     []goldenCall
 	Delivered bool `json:"delivered_equals_events"`
-}
-
-type goldenEvent struct {
-	Headers  map[string]string
-	BodyText *string `json:"body_text"`
-	BodyB64  []byte  `json:"body_b64"`
-	BodyFill *struct {
-		Pattern []byte `json:"pattern_b64"`
-		Length  int
-	} `json:"body_fill"`
-}
-
-func (g *goldenEvent) event() flume.Event {
-	var e flume.Event
-	for _, k := range slices.Sorted(maps.Keys(g.Headers)) {
-		e.Headers = append(e.Headers, flume.Header{Key: k, Value: g.Headers[k]})
-	}
-	switch {
-	case g.BodyText != nil:
-		e.Body = []byte(*g.BodyText)
-	case g.BodyFill != nil:
-		e.Body = bytes.Repeat(g.BodyFill.Pattern, g.BodyFill.Length/len(g.BodyFill.Pattern)+1)[:g.BodyFill.Length]
-	default:
-		e.Body = g.BodyB64
-	}
-	return e
 }
 
 type goldenCall struct {
@@ -129,10 +103,9 @@ type frame struct {
 // readFrame reads one frame from the network.
 func readFrame(t testing.TB, from io.Reader) frame {
 	t.Helper()
-	r := frameReader{from: from, max: 1 << 30, buffers: new(buffers), begun: func() {}, moved: func(int) {}}
+	r := frameReader{max: 1 << 30}
 	// one byte at a time, so that nothing is read ahead
-	r.from = oneByOne{from}
-	serial, payload, err := r.next(context.Background(), &loan{from: NewBudget(1 << 31)})
+	serial, payload, err := r.next(context.Background(), rpc.NewReader(oneByOne{from}, rpc.NewBudget(1<<31).Loan()))
 	if err != nil {
 		t.Fatal("reading a frame: ", err)
 	}
@@ -170,21 +143,6 @@ func (r *recorder) AppendBatch(_ context.Context, b flume.Batch) error {
 	return nil
 }
 
-func same(t *testing.T, got flume.Batch, want []goldenEvent) {
-	t.Helper()
-	if len(got) != len(want) {
-		t.Errorf("%d events, want %d", len(got), len(want))
-		return
-	}
-	for i := range got {
-		w := want[i].event()
-		slices.SortFunc(got[i].Headers, func(a, b flume.Header) int { return strings.Compare(a.Key, b.Key) })
-		if !slices.Equal(got[i].Headers, w.Headers) || !bytes.Equal(got[i].Body, w.Body) {
-			t.Errorf("event %d: %v, want %v", i, got[i], w)
-		}
-	}
-}
-
 // serve runs a server on one end of a pipe; stop ends it and returns its error.
 func serve(t testing.TB, s *Server) (client net.Conn, stop func() error) {
 	t.Helper()
@@ -192,7 +150,7 @@ func serve(t testing.TB, s *Server) (client net.Conn, stop func() error) {
 		s.MaxFrame = 1 << 24
 	}
 	if s.Budget == nil {
-		s.Budget = NewBudget(1 << 25)
+		s.Budget = rpc.NewBudget(1 << 25)
 	}
 	a, b := net.Pipe()
 	done := make(chan error, 1)
@@ -242,7 +200,7 @@ func TestServerAnswersRealClients(t *testing.T) {
 				}
 			}
 			if c.Delivered {
-				same(t, r.got, c.Events)
+				flumetest.SameAsGolden(t, r.got, c.Events)
 			}
 			if err := stop(); err != nil {
 				t.Error(err)
@@ -266,7 +224,7 @@ func TestClientUnderstandsRealServers(t *testing.T) {
 			}
 			defer conn.Close()
 			suffix := ".server.bin"
-			var server net.Conn = far
+			server := far
 			if w.Deflate {
 				suffix = ".server.inflated.bin"
 				server = newDeflated(far)
@@ -287,9 +245,9 @@ func TestClientUnderstandsRealServers(t *testing.T) {
 				batch := make(flume.Batch, 0, call.Request.Events)
 				for range call.Request.Events {
 					if len(events) == 0 { // the manifest does not repeat it
-						events = []goldenEvent{{BodyText: new(string)}}
+						events = []flumetest.GoldenEvent{{BodyText: new(string)}}
 					}
-					batch = append(batch, events[0].event())
+					batch = append(batch, events[0].Event())
 					events = events[1:]
 				}
 				if call.Request.Message == appendName {
@@ -297,8 +255,8 @@ func TestClientUnderstandsRealServers(t *testing.T) {
 				} else {
 					err = conn.AppendBatch(context.Background(), batch)
 				}
-				var status *StatusError
-				var remote *RemoteError
+				var status *rpc.StatusError
+				var remote *rpc.RemoteError
 				switch {
 				case call.Answer.Error != nil:
 					if !errors.As(err, &remote) || remote.Text != *call.Answer.Error {
@@ -308,7 +266,7 @@ func TestClientUnderstandsRealServers(t *testing.T) {
 					if err != nil {
 						t.Errorf("call %d: %v", call.Serial, err)
 					}
-				case !errors.As(err, &status) || status.Status.String() != call.Answer.Status:
+				case !errors.As(err, &status) || string(status.Status) != call.Answer.Status:
 					t.Errorf("call %d: %v, want %s", call.Serial, err, call.Answer.Status)
 				}
 			}
@@ -344,7 +302,7 @@ func TestClientSendsWhatJavaSends(t *testing.T) {
 				}()
 				batch := make(flume.Batch, 0, call.Request.Events)
 				for range call.Request.Events {
-					batch = append(batch, events[0].event())
+					batch = append(batch, events[0].Event())
 					events = events[1:]
 				}
 				if call.Request.Message == appendName {

@@ -6,163 +6,76 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"net"
-	"os"
 	"slices"
 	"sync"
-	"syscall"
-	"time"
 
 	"github.com/sluice-io/sluice/flume"
 	"github.com/sluice-io/sluice/internal/event"
+	"github.com/sluice-io/sluice/internal/rpc"
 )
-
-// Calls is what a server does with the events. An error answers FAILED. Both may be called from many goroutines; the
-// events are the callee's.
-type Calls interface {
-	Append(ctx context.Context, b flume.Batch) error // one event
-	AppendBatch(ctx context.Context, b flume.Batch) error
-}
 
 // A Server answers calls on any number of connections.
 type Server struct {
-	Calls    Calls
+	Calls    rpc.Calls
 	MaxFrame int64       // the most bytes of one frame; a larger one closes the connection. Half of Budget at most
-	Budget   *Budget     // what frames and events in flight may hold
+	Budget   *rpc.Budget // what frames and events in flight may hold
 	TLS      *tls.Config // nil: plain
 	Deflate  bool
 	// Refused is told of calls that were answered with the error flag, because they cannot be read or done. It may be
 	// called from many goroutines; nil: nobody is told.
 	Refused func(from net.Addr, err error)
 
-	buffers  buffers
+	buffers  rpc.Buffers
 	dialects dialects
 }
 
-const (
-	handshakeTime = 20 * time.Second // for TLS
-	stallTime     = 60 * time.Second // for the next piece of a frame that has begun, and for the client to take an answer
-)
-
-// Serve answers the calls that come on conn, one after the other, until the peer closes it or ctx ends. A call under
-// way when ctx ends is answered first, unless force, which outlives ctx, ends too. Serve closes conn. Nil: the peer
-// went away, or ctx ended.
+// Serve answers the calls that come on conn, as rpc.Session has it, and closes conn.
 func (s *Server) Serve(ctx, force context.Context, conn net.Conn) error {
-	defer conn.Close()
-	c := &session{server: s, conn: conn}
-	c.loan = loan{from: s.Budget, client: conn.RemoteAddr(), expel: c.stop}
-	defer context.AfterFunc(ctx, c.stop)()
-	defer context.AfterFunc(force, func() { conn.Close() })()
-	err := c.open(ctx)
-	for err == nil && ctx.Err() == nil {
-		err = c.call(ctx)
+	c := &talk{server: s, from: conn.RemoteAddr(), frames: frameReader{max: s.MaxFrame}}
+	session := rpc.Session{Talk: c, Budget: s.Budget, Buffers: &s.buffers}
+	if s.TLS != nil || s.Deflate {
+		session.Wrap = func(ctx context.Context, conn net.Conn) (net.Conn, error) { return accept(ctx, conn, s.TLS, s.Deflate) }
 	}
-	if ctx.Err() != nil || errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) {
-		return nil
-	}
-	return err
+	return session.Serve(ctx, force, conn)
 }
 
-// A session is one connection.
-type session struct {
+// A talk is what is said on one connection.
+type talk struct {
 	server  *Server
-	conn    net.Conn // after open: with TLS and deflate
+	from    net.Addr
 	frames  frameReader
-	loan    loan // of the call that is under way
 	greeted bool
 	dialect *dialect // nil: Flume's
 
-	mu      sync.Mutex // guards the read deadline
-	stopped bool
+	// the call that was read
+	serial  int32
+	payload []byte
 }
 
-// stop ends a Read that is under way and every later one.
-func (c *session) stop() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.stopped = true
-	c.conn.SetReadDeadline(time.Unix(1, 0))
+func (c *talk) Read(ctx context.Context, r *rpc.Reader) (err error) {
+	c.serial, c.payload, err = c.frames.next(ctx, r)
+	return err
 }
 
-// allow sets how long Reads may take from now on; 0 is for ever.
-func (c *session) allow(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.stopped {
-		return
-	}
-	var until time.Time
-	if d > 0 {
-		until = time.Now().Add(d)
-	}
-	c.conn.SetReadDeadline(until)
-}
-
-func (c *session) open(ctx context.Context) error {
-	s := c.server
-	conn := c.conn
-	if s.TLS != nil || s.Deflate {
-		if s.TLS != nil {
-			c.allow(handshakeTime)
-		}
-		wrapped, err := accept(ctx, conn, s.TLS, s.Deflate)
-		if err != nil {
-			return err
-		}
-		conn = wrapped
-		c.allow(0)
-		c.mu.Lock()
-		c.conn = conn
-		c.mu.Unlock()
-	}
-	c.frames = frameReader{
-		from: conn, max: s.MaxFrame, buffers: &s.buffers,
-		begun: func() { c.allow(stallTime) },
-		moved: func(n int) {
-			c.loan.arrived.Add(int64(n))
-			c.allow(stallTime)
-		},
-	}
-	return nil
-}
-
-// call reads a call, has it done and answers it.
-func (c *session) call(ctx context.Context) error {
-	l := &c.loan
-	defer l.end()
-	serial, payload, err := c.frames.next(ctx, l)
-	if slow := l.complete(); slow != nil {
-		return slow
-	}
-	if err != nil {
-		if errors.Is(err, os.ErrDeadlineExceeded) {
-			return fmt.Errorf("the client stopped in the middle of a frame for %s: %w", stallTime, err)
-		}
-		return err
-	}
-	c.allow(0)
-	answer := c.answer(ctx, l, payload, beginFrame(make([]byte, 0, 64), serial))
+func (c *talk) Answer(ctx context.Context, l *rpc.Loan) []byte {
+	payload := c.payload
+	c.payload = nil // the events'
+	answer := c.answer(ctx, l, payload, beginFrame(make([]byte, 0, 64), c.serial))
 	endFrame(answer)
-	// Where a deadline cannot be set the connection is closed, which Write or the next Read says.
-	_ = c.conn.SetWriteDeadline(time.Now().Add(stallTime))
-	if _, err := c.conn.Write(answer); err != nil {
-		return fmt.Errorf("answering: %w", err)
-	}
-	_ = c.conn.SetWriteDeadline(time.Time{}) // TLS may have to write while the connection is idle
-	return nil
+	return answer
 }
 
 // refuse appends the answer to a call that cannot be read or done.
-func (c *session) refuse(ctx context.Context, out []byte, err error) []byte {
+func (c *talk) refuse(ctx context.Context, out []byte, err error) []byte {
 	if c.server.Refused != nil && ctx.Err() == nil { // else it may be the stop that it came to
-		c.server.Refused(c.conn.RemoteAddr(), err)
+		c.server.Refused(c.from, err)
 	}
 	return appendBytes(append(out, 0, 1, 0), err.Error())
 }
 
 // answer appends the answer to a payload.
-func (c *session) answer(ctx context.Context, l *loan, payload, out []byte) []byte {
+func (c *talk) answer(ctx context.Context, l *rpc.Loan, payload, out []byte) []byte {
 	r := reader{rest: payload}
 	if !c.greeted {
 		g := readGreeting(&r)
@@ -197,9 +110,9 @@ func (c *session) answer(ctx context.Context, l *loan, payload, out []byte) []by
 	}
 	switch {
 	case err == nil:
-		return append(out, 0, 0, byte(OK)<<1)
+		return append(out, 0, 0, wireOK)
 	case errors.Is(err, errRefused):
-		return append(out, 0, 0, byte(Failed)<<1)
+		return append(out, 0, 0, wireFailed)
 	}
 	return c.refuse(ctx, out, err)
 }
@@ -208,7 +121,7 @@ func (c *session) answer(ctx context.Context, l *loan, payload, out []byte) []by
 var errRefused = errors.New("the events were not taken")
 
 // deliver decodes the parameter and hands it over.
-func (c *session) deliver(ctx context.Context, l *loan, parameter []byte, array bool) error {
+func (c *talk) deliver(ctx context.Context, l *rpc.Loan, parameter []byte, array bool) error {
 	if c.dialect != nil {
 		var err error
 		if parameter, err = c.dialect.translate(ctx, l, parameter, array); err != nil {
@@ -230,7 +143,7 @@ func (c *session) deliver(ctx context.Context, l *loan, parameter []byte, array 
 	if copied {
 		need += int64(t.Bodies)
 	}
-	if _, err := l.grow(ctx, need); errors.Is(err, ErrTooLarge) {
+	if _, err := l.Grow(ctx, need); errors.Is(err, rpc.ErrTooLarge) {
 		return fmt.Errorf("%w for %d events and %d headers", err, t.Events, t.Headers)
 	} else if err != nil {
 		return err
@@ -251,7 +164,7 @@ func (c *session) deliver(ctx context.Context, l *loan, parameter []byte, array 
 }
 
 // translate rewrites a parameter of a client that does not write events as Flume does.
-func (d *dialect) translate(ctx context.Context, l *loan, parameter []byte, array bool) ([]byte, error) {
+func (d *dialect) translate(ctx context.Context, l *rpc.Loan, parameter []byte, array bool) ([]byte, error) {
 	r := d.single
 	if array {
 		r = d.batch
@@ -262,14 +175,14 @@ func (d *dialect) translate(ctx context.Context, l *loan, parameter []byte, arra
 	case r.plain:
 		return parameter, nil
 	}
-	if _, err := l.grow(ctx, int64(len(parameter))); err != nil {
+	if _, err := l.Grow(ctx, int64(len(parameter))); err != nil {
 		return nil, err
 	}
 	return r.events(parameter, array)
 }
 
 // greet judges a handshake and remembers what the client speaks. An error: its text is no protocol.
-func (c *session) greet(g greeting) (match, error) {
+func (c *talk) greet(g greeting) (match, error) {
 	known := g.client.ours()
 	if known {
 		c.dialect = nil

@@ -9,17 +9,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
-	"os"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/sluice-io/sluice/flume"
 	"github.com/sluice-io/sluice/internal/event"
+	"github.com/sluice-io/sluice/internal/rpc"
 )
 
 func unhex(t testing.TB, s string) []byte {
@@ -64,7 +62,7 @@ func one() flume.Batch {
 func TestHandshakes(t *testing.T) {
 	other := strings.Replace(protocolText, `"namespace"`, `"doc":"another","namespace"`, 1)
 	otherHash := hash(md5.Sum([]byte(other)))
-	s := &Server{Calls: &recorder{}, MaxFrame: 1 << 20, Budget: NewBudget(1 << 20)}
+	s := &Server{Calls: &recorder{}, MaxFrame: 1 << 20, Budget: rpc.NewBudget(1 << 20)}
 	param := event.AppendArray(nil, one())
 	f := func(g greeting, want match) {
 		t.Helper()
@@ -219,7 +217,7 @@ func TestDialectBomb(t *testing.T) {
 
 func TestErrorsKeepTheConnection(t *testing.T) {
 	r := &recorder{}
-	client, stop := serve(t, &Server{Calls: r, MaxFrame: 1 << 16, Budget: NewBudget(200_000)})
+	client, stop := serve(t, &Server{Calls: r, MaxFrame: 1 << 16, Budget: rpc.NewBudget(200_000)})
 	defer stop()
 	f := func(want string, buffers ...[]byte) {
 		t.Helper()
@@ -236,7 +234,7 @@ func TestErrorsKeepTheConnection(t *testing.T) {
 	f("AvroFlumeEvent at byte 1: a count of 63 headers", call(appendBatchName, []byte{2, 126, 0}))
 	f("the call's meta has 4 entries", []byte{8, 0, 0})
 	f("the name of the message has a length of 50", []byte{0, 100})
-	f("it needs 182784 bytes or more, 137500 are the most for 3000 events and 0 headers", call(appendBatchName, append(append(binary.AppendVarint(nil, 3000), make([]byte, 6000)...), 0)))
+	f("it needs 150016 bytes or more, 137500 are the most for 3000 events and 0 headers", call(appendBatchName, append(append(binary.AppendVarint(nil, 3000), make([]byte, 6000)...), 0)))
 	f("there is no message", call(strings.Repeat("x", 10000), nil))
 	if got := ask(t, client, framed(7, nil, call(appendBatchName, []byte{0}), nil)); !bytes.Equal(got, ok) { // empty buffers, an empty batch
 		t.Errorf("% x", got)
@@ -297,40 +295,6 @@ func TestPeerThatGoesAway(t *testing.T) {
 	}
 }
 
-func TestStall(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		client, stop := serve(t, &Server{Calls: &recorder{}})
-		start := time.Now()
-		time.Sleep(24 * time.Hour) // between frames it may be as silent as it likes
-		go client.Write(unhex(t, "00000001 00000001 00000010 00"))
-		if _, err := client.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
-			t.Error(err)
-		}
-		if took := time.Since(start) - 24*time.Hour; took != stallTime {
-			t.Errorf("closed after %s", took)
-		}
-		if err := stop(); err == nil || !strings.Contains(err.Error(), "stopped in the middle of a frame") {
-			t.Error(err)
-		}
-	})
-}
-
-func TestClientThatDoesNotTakeItsAnswer(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		client, stop := serve(t, &Server{Calls: &recorder{}})
-		start := time.Now()
-		client.Write(framed(1, own().append(nil), call("", nil)))
-		time.Sleep(stallTime + time.Second) // it does not read
-		synctest.Wait()
-		if _, err := client.Write([]byte{0}); err == nil {
-			t.Errorf("the connection is still open after %s", time.Since(start))
-		}
-		if err := stop(); !errors.Is(err, os.ErrDeadlineExceeded) {
-			t.Error(err)
-		}
-	})
-}
-
 // slow takes its time over a call.
 type slow struct{ begun, end chan struct{} }
 
@@ -346,7 +310,7 @@ func TestStopping(t *testing.T) {
 		t.Helper()
 		synctest.Test(t, func(t *testing.T) {
 			s := slow{make(chan struct{}), make(chan struct{})}
-			server := &Server{Calls: s, MaxFrame: 1 << 20, Budget: NewBudget(1 << 20)}
+			server := &Server{Calls: s, MaxFrame: 1 << 20, Budget: rpc.NewBudget(1 << 20)}
 			a, b := net.Pipe()
 			ctx, cancel := context.WithCancel(context.Background())
 			done := make(chan error, 1)
@@ -381,251 +345,16 @@ func TestStopping(t *testing.T) {
 	})
 }
 
-func (b *Budget) untouched() bool {
-	return b.used == 0 && b.beyond == nil && len(b.waiting) == 0 && len(b.loans) == 0
-}
-
 func TestBudgetIsGivenBack(t *testing.T) {
-	b := NewBudget(8 << 20)
+	b := rpc.NewBudget(8 << 20)
 	client, stop := serve(t, &Server{Calls: &recorder{}, Budget: b})
 	big := event.AppendArray(nil, flume.Batch{{Body: make([]byte, 3<<20)}})
 	if got := ask(t, client, framed(1, own().append(nil), call(appendBatchName, big))); !bytes.HasSuffix(got, ok) {
 		t.Errorf("% x", got)
 	}
 	stop()
-	if !b.untouched() {
+	if b.Held() != 0 {
 		t.Errorf("%+v", b)
-	}
-}
-
-func TestBudget(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		ctx := t.Context()
-		b := NewBudget(1600) // 400 for all, 500 with small ones, 1100 for one
-		x, y, z, small := &loan{from: b, large: true}, &loan{from: b, large: true}, &loan{from: b, large: true}, &loan{from: b}
-		grow := func(l *loan, n int64) chan error {
-			done := make(chan error, 1)
-			go func() { _, err := l.grow(ctx, n); done <- err }()
-			synctest.Wait()
-			return done
-		}
-		waits := func(c chan error) {
-			t.Helper()
-			select {
-			case <-c:
-				t.Error("it did not wait")
-			default:
-			}
-		}
-		if err := errors.Join(<-grow(x, 300), <-grow(y, 200), <-grow(y, 900)); err != nil { // y goes beyond, alone
-			t.Fatal(err)
-		}
-		if err := <-grow(y, 1); !errors.Is(err, ErrMemory) {
-			t.Errorf("more than one call may hold: %v", err)
-		}
-		first, second := grow(x, 110), grow(z, 1)
-		waits(first)
-		waits(second)
-		if err := <-grow(small, 200); err != nil { // has a part of its own
-			t.Fatal(err)
-		}
-		third := grow(small, 1)
-		waits(third)
-		y.end() // x goes beyond, and leaves its part
-		if err := errors.Join(<-first, <-second, <-third); err != nil {
-			t.Fatal(err)
-		}
-		if b.beyond != x || b.used != 202 || x.held != 410 {
-			t.Errorf("%+v, x holds %d", b, x.held)
-		}
-		last := grow(z, 200)
-		waits(last)
-		x.shrink(10) // is not for others
-		waits(last)
-		small.shrink(200)
-		if err := <-last; err != nil {
-			t.Fatal(err)
-		}
-		short, cancel := context.WithCancelCause(ctx)
-		cancel(errFull)
-		if _, err := z.grow(short, 300); !errors.Is(err, errFull) || len(b.waiting) != 0 {
-			t.Errorf("%v, %+v", err, b)
-		}
-		for _, l := range []*loan{x, z, small} {
-			l.end()
-		}
-		if !b.untouched() {
-			t.Errorf("%+v", b)
-		}
-		time.Sleep(2 * lookEvery)
-		synctest.Wait()
-		if b.watch != nil {
-			t.Error("it is watched where nobody waits")
-		}
-	})
-}
-
-// Whatever clients do, all together hold no more than the budget, and nobody waits for ever.
-func TestBudgetHolds(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		const all = 1 << 20
-		b := NewBudget(all)
-		var wg sync.WaitGroup
-		for i := range 50 {
-			wg.Go(func() {
-				random := rand.New(rand.NewPCG(uint64(i), 1))
-				l := &loan{from: b}
-				for range 200 {
-					l.sizes(int64(random.IntN(3)) * smallFrame)
-					for random.IntN(5) > 0 {
-						if _, err := l.grow(t.Context(), 1+random.Int64N(300_000)); err != nil && !errors.Is(err, ErrMemory) {
-							t.Error(err)
-						}
-						b.mu.Lock()
-						sum := b.used
-						if b.beyond != nil {
-							sum += b.beyond.held
-						}
-						b.mu.Unlock()
-						if sum > all {
-							t.Errorf("%d bytes are lent", sum)
-						}
-						time.Sleep(time.Millisecond)
-					}
-					l.end()
-				}
-			})
-		}
-		wg.Wait()
-		if !b.untouched() {
-			t.Errorf("%+v", b)
-		}
-	})
-}
-
-// crowd is a server whose budget is held by clients that have each sent half of a large frame and stopped.
-type crowd struct {
-	*Server
-	stalled []net.Conn
-	errs    chan error // of their connections
-}
-
-func stall(t *testing.T, clients int) *crowd {
-	c := &crowd{&Server{Calls: discard{}, MaxFrame: 4 << 20, Budget: NewBudget(8 << 20)}, nil, make(chan error, clients)}
-	for range clients {
-		near := c.dial(t, c.errs)
-		head := append(framed(1, nil)[:8], 0, 0x20, 0, 0)     // of 2 MiB
-		go near.Write(append(head, make([]byte, 700_000)...)) // waits for memory, or is read
-		c.stalled = append(c.stalled, near)
-	}
-	synctest.Wait()
-	return c
-}
-
-func (c *crowd) dial(t *testing.T, served chan<- error) net.Conn {
-	near, far := net.Pipe()
-	t.Cleanup(func() { near.Close() })
-	go func() { served <- c.Serve(t.Context(), t.Context(), far) }()
-	return near
-}
-
-// send makes a call and says how long it took.
-func (c *crowd) send(t *testing.T, body int) time.Duration {
-	conn := connect(t, c.dial(t, make(chan error, 1)), Wrapping{})
-	defer conn.Close()
-	start := time.Now()
-	if err := conn.AppendBatch(t.Context(), flume.Batch{{Body: make([]byte, body)}}); err != nil {
-		t.Errorf("a call of %d bytes: %v", body, err)
-	}
-	return time.Since(start)
-}
-
-func TestSmallFramesDoNotWaitForStalledOnes(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c := stall(t, 10)
-		for range 100 {
-			if took := c.send(t, 50_000); took != 0 {
-				t.Fatalf("it took %s", took)
-			}
-		}
-	})
-}
-
-func TestStalledClientsAreCutWhileOthersWait(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c := stall(t, 5)
-		var mu sync.Mutex
-		var said []string
-		over := false
-		c.Budget.Pressed = func(err error) {
-			mu.Lock()
-			defer mu.Unlock()
-			if err == nil {
-				over = true
-				return
-			}
-			said = append(said, err.Error())
-		}
-		if took := c.send(t, 3<<20); took > 5*(hurry+2*lookEvery) {
-			t.Errorf("it took %s", took)
-		}
-		err := <-c.errs
-		if !errors.Is(err, ErrSlow) {
-			t.Error(err)
-		}
-		time.Sleep(30 * time.Second) // the others that waited were given what they waited for, and stall too
-		synctest.Wait()
-		if !over || len(said) == 0 || !strings.Contains(said[0], "calls wait for memory") || !strings.Contains(said[0], "slow clients are disconnected") {
-			t.Errorf("%v, %q", over, said)
-		}
-	})
-}
-
-func TestSlowClientsStayWhereNobodyWaits(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c := stall(t, 1)
-		for range 20 {
-			time.Sleep(stallTime / 2)
-			if _, err := c.stalled[0].Write([]byte{0}); err != nil {
-				t.Fatal(err)
-			}
-		}
-	})
-}
-
-// A call that waits in a full channel is no slow client, whoever waits for its memory.
-func TestCallsInTheChannelAreNotCut(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := slow{make(chan struct{}), make(chan struct{})}
-		c := &crowd{&Server{Calls: s, MaxFrame: 4 << 20, Budget: NewBudget(8 << 20)}, nil, nil}
-		var wg sync.WaitGroup
-		for range 5 {
-			wg.Go(func() { c.send(t, 3<<20) })
-		}
-		for range 5 {
-			<-s.begun
-			time.Sleep(time.Hour)
-			s.end <- struct{}{}
-		}
-		wg.Wait()
-	})
-}
-
-// A frame is never held more than five quarters, whatever it grows through.
-func TestFramesGrowEvenly(t *testing.T) {
-	for _, all := range []int64{1, firstPiece, firstPiece + 1, 1 << 20, 10_000_001, 64 << 20} {
-		var size, copied int64
-		for size < all {
-			next := nextSize(size, all)
-			if size > 0 && next > 4*size || size == 0 && next > firstPiece || next > all || size+next > all+all/4+4 {
-				t.Errorf("%d of %d after %d", next, all, size)
-			}
-			copied += size
-			size = next
-		}
-		if size != all || copied > all/3+16 {
-			t.Errorf("%d of %d, %d copied", size, all, copied)
-		}
 	}
 }
 
@@ -641,46 +370,17 @@ func TestRefusedCallsAreTold(t *testing.T) {
 	}
 }
 
-// A channel that is slow holds up the reading of frames; that is no stall of the client's.
-func TestAClientThatWaitsForTheBudgetIsNotBlamed(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := &Server{Calls: discard{}, MaxFrame: 64 << 20, Budget: NewBudget(1 << 20)}
-		all, beyond := &loan{from: s.Budget}, &loan{from: s.Budget}
-		for l, bytes := range map[*loan]int64{all: s.Budget.small, beyond: s.Budget.most} {
-			if _, err := l.grow(t.Context(), bytes); err != nil {
-				t.Fatal(err)
-			}
-		}
-		near, far := net.Pipe()
-		served := make(chan error, 1)
-		go func() { served <- s.Serve(t.Context(), t.Context(), far) }()
-		go func() {
-			time.Sleep(stallTime * 3 / 2)
-			all.end()
-			beyond.end()
-		}()
-		c := connect(t, near, Wrapping{})
-		if err := c.AppendBatch(t.Context(), flume.Batch{{Body: make([]byte, 100<<10)}}); err != nil {
-			t.Error("client:", err)
-		}
-		c.Close()
-		if err := <-served; err != nil {
-			t.Error("server:", err)
-		}
-	})
-}
-
 func FuzzServer(f *testing.F) {
 	for _, c := range captures(f) {
 		f.Add(bytesOf(f, c.Name+".client.bin"), strings.Contains(c.Name, "deflate"))
 	}
 	f.Fuzz(func(t *testing.T, in []byte, deflate bool) {
-		b := NewBudget(1 << 20)
+		b := rpc.NewBudget(1 << 20)
 		client, stop := serve(t, &Server{Calls: &recorder{}, Deflate: deflate, MaxFrame: 1 << 16, Budget: b})
 		go io.Copy(io.Discard, client)
 		client.Write(in)
 		stop()
-		if !b.untouched() {
+		if b.Held() != 0 {
 			t.Fatalf("%+v", b)
 		}
 	})

@@ -7,9 +7,10 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"syscall"
 
 	"github.com/klauspost/compress/zlib"
+
+	"github.com/sluice-io/sluice/internal/rpc"
 )
 
 // Wrapping says what lies between TCP and the frames of a client's connection.
@@ -48,9 +49,9 @@ func accept(ctx context.Context, conn net.Conn, config *tls.Config, deflate bool
 			return nil, fmt.Errorf("%w: the peer speaks neither TLS nor deflate (ssl = true, compression-type = deflate), as this end does", errFrame)
 		}
 	}
-	secure := tls.Server(conn, config)
-	if err := secure.HandshakeContext(ctx); err != nil {
-		return nil, fmt.Errorf("shaking hands over TLS: %w", err)
+	secure, err := rpc.AcceptTLS(ctx, conn, config)
+	if err != nil {
+		return nil, err
 	}
 	if inside {
 		return newDeflated(secure), nil
@@ -79,16 +80,13 @@ func (w Wrapping) dial(ctx context.Context, conn net.Conn) (net.Conn, error) {
 			return nil, err
 		}
 	}
-	secure := tls.Client(conn, w.TLS)
-	if err := secure.HandshakeContext(ctx); err != nil {
+	secure, err := rpc.DialTLS(ctx, conn, w.TLS)
+	if err != nil {
 		var noTLS tls.RecordHeaderError
-		switch {
-		case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET):
-			return nil, fmt.Errorf("%w: shaking hands over TLS: %w", ErrUnanswered, err)
-		case errors.As(err, &noTLS) && w.Deflate:
-			return nil, fmt.Errorf("shaking hands over TLS: %w; does the peer expect compression and TLS in the other order (compress-inside-tls)?", err)
+		if errors.As(err, &noTLS) && w.Deflate {
+			return nil, fmt.Errorf("%w; does the peer expect compression and TLS in the other order (compress-inside-tls)?", err)
 		}
-		return nil, fmt.Errorf("shaking hands over TLS: %w", err)
+		return nil, err
 	}
 	conn = secure
 	if w.Inside {

@@ -178,6 +178,7 @@ type Cutter struct {
 	text    strings.Builder
 	bodies  []byte // where copied bodies go; nil: they stay in the input
 	spare   int
+	from    int // where the headers of the event that is being made begin
 }
 
 // Cutter makes room for all that was counted. Where copied is set, bodies are copied out of the input.
@@ -199,8 +200,6 @@ func (c *Cutter) Event(p []byte) (flume.Event, int) {
 }
 
 func (c *Cutter) event(e *flume.Event, p []byte, at int) int {
-	from := len(c.headers)
-	blocks := 0
 	for {
 		n, next := long(p, at)
 		at = next
@@ -211,7 +210,6 @@ func (c *Cutter) event(e *flume.Event, p []byte, at int) int {
 			n = -n
 			_, at = long(p, at)
 		}
-		blocks++
 		for ; n > 0; n-- {
 			var h flume.Header
 			h.Key, at = c.string(p, at)
@@ -219,33 +217,61 @@ func (c *Cutter) event(e *flume.Event, p []byte, at int) int {
 			c.headers = append(c.headers, h)
 		}
 	}
-	to := len(c.headers)
-	c.headers = c.headers[:to+c.spare]
-	if to+c.spare > from {
-		e.Headers = c.headers[from : to : to+c.spare].Unique()
-	}
 	n, at := long(p, at)
 	end := at + int(n)
+	c.make(e, p[at:end:end])
+	return end
+}
+
+// Header adds a header to the event that is being made. Decoders of other formats count what they find in the fields of a
+// Tally, and then make the events of its Cutter by hand: the headers of each, and Make.
+func (c *Cutter) Header(key, value []byte) {
+	var h flume.Header
+	h.Key = c.cut(key)
+	h.Value = c.cut(value)
+	c.headers = append(c.headers, h)
+}
+
+// Drop forgets the headers of the event that is being made.
+func (c *Cutter) Drop() { c.headers = c.headers[:c.from] }
+
+// Make completes an event.
+func (c *Cutter) Make(body []byte) flume.Event {
+	var e flume.Event
+	c.make(&e, body[:len(body):len(body)])
+	return e
+}
+
+func (c *Cutter) make(e *flume.Event, body []byte) {
+	from, to := c.from, len(c.headers)
+	c.headers = c.headers[:to+c.spare]
+	c.from = to + c.spare
+	if c.from > from {
+		e.Headers = c.headers[from:to:c.from].Unique()
+	}
 	switch {
-	case n == 0:
+	case len(body) == 0:
 		e.Body = []byte{} // pins nothing
 	case c.bodies != nil:
 		start := len(c.bodies)
-		c.bodies = append(c.bodies, p[at:end]...)
+		c.bodies = append(c.bodies, body...)
 		e.Body = c.bodies[start:len(c.bodies):len(c.bodies)]
 	default:
-		e.Body = p[at:end:end]
+		e.Body = body
 	}
-	return end
 }
 
 // string appends to the text of the batch and cuts from it: what a Builder returned is never written again.
 func (c *Cutter) string(p []byte, at int) (string, int) {
 	n, at := long(p, at)
 	end := at + int(n)
+	return c.cut(p[at:end]), end
+}
+
+func (c *Cutter) cut(b []byte) string {
 	start := c.text.Len()
-	c.text.Write(p[at:end])
-	return c.text.String()[start:], end
+	c.text.Write(b)
+	return c.text.String()[start:]
 }
 
 // Cut makes the events of the array at the start of frame, the only one that was counted. The events own frame from

@@ -13,21 +13,22 @@ import (
 	"github.com/sluice-io/sluice/flume"
 	"github.com/sluice-io/sluice/flumetest"
 	"github.com/sluice-io/sluice/internal/avrorpc"
+	"github.com/sluice-io/sluice/internal/rpc"
 	"github.com/sluice-io/sluice/internal/tls"
 	"go.uber.org/goleak"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// receiver is an Avro source without an agent.
-type receiver struct {
+// peer is an Avro source without an agent.
+type peer struct {
 	mu    sync.Mutex
 	calls []int
 	full  func(call int) bool
 }
 
-func (r *receiver) Append(ctx context.Context, b flume.Batch) error { return r.AppendBatch(ctx, b) }
-func (r *receiver) AppendBatch(_ context.Context, b flume.Batch) error {
+func (r *peer) Append(ctx context.Context, b flume.Batch) error { return r.AppendBatch(ctx, b) }
+func (r *peer) AppendBatch(_ context.Context, b flume.Batch) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.calls = append(r.calls, len(b))
@@ -44,7 +45,7 @@ func listen(t testing.TB, address string, s *avrorpc.Server) (host, port string,
 	if err != nil {
 		t.Skip("no such address here: ", err)
 	}
-	s.MaxFrame, s.Budget = 1<<26, avrorpc.NewBudget(1<<26)
+	s.MaxFrame, s.Budget = 1<<26, rpc.NewBudget(1<<26)
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -86,7 +87,7 @@ func (k opened) count(t *testing.T, want string) {
 func TestLaws(t *testing.T) {
 	flumetest.Sink(t, func(t testing.TB) flume.Sink {
 		// a receiver that is gone when the law looks for goroutines
-		host, port, stop := listen(t, "127.0.0.1:0", &avrorpc.Server{Calls: &receiver{}})
+		host, port, stop := listen(t, "127.0.0.1:0", &avrorpc.Server{Calls: &peer{}})
 		return closing{flumetest.Open(t, Kind, "hostname = "+host, "port = "+port), stop}
 	})
 }
@@ -102,7 +103,7 @@ func (c closing) Close() error { err := c.Sink.Close(); c.stop(); return err }
 var background = context.Background()
 
 func TestDeliver(t *testing.T) {
-	r := &receiver{}
+	r := &peer{}
 	host, port, stop := listen(t, "127.0.0.1:0", &avrorpc.Server{Calls: r})
 	k := start(t, "hostname = "+host, "port = "+port, "batch-size = 7")
 	if l := k.Limits(); l.Events != 7 || l.Bytes == 0 {
@@ -148,7 +149,7 @@ func TestDeliver(t *testing.T) {
 }
 
 func TestFailedDelivery(t *testing.T) {
-	r := &receiver{full: func(call int) bool { return call == 1 }}
+	r := &peer{full: func(call int) bool { return call == 1 }}
 	host, port, _ := listen(t, "127.0.0.1:0", &avrorpc.Server{Calls: r})
 	k := start(t, "hostname = "+host, "port = "+port)
 	err := k.Deliver(background, make(flume.Batch, 3))
@@ -163,7 +164,7 @@ func TestFailedDelivery(t *testing.T) {
 }
 
 func TestIPv6Host(t *testing.T) {
-	r := &receiver{}
+	r := &peer{}
 	_, port, _ := listen(t, "[::1]:0", &avrorpc.Server{Calls: r})
 	for _, host := range []string{"::1", "[::1]"} {
 		k := start(t, "hostname = "+host, "port = "+port)
@@ -181,7 +182,7 @@ func TestTLSAndDeflate(t *testing.T) {
 	}
 	f := func(s *avrorpc.Server, settings ...string) {
 		t.Helper()
-		r := &receiver{}
+		r := &peer{}
 		s.Calls = r
 		host, port, _ := listen(t, "127.0.0.1:0", s)
 		k := start(t, append(settings, "hostname = "+host, "port = "+port)...)
@@ -247,8 +248,8 @@ func TestSettings(t *testing.T) {
 		t.Errorf("%s, want %s", problems, want)
 	}
 	plan, _ := Kind.Bind(flumetest.Section(t, "hostname = h", "port = 1", "reset-connection-interval = 7", "batch-size = -5"))
-	if s := plan.Settings.(*Settings); s.ResetInterval != 7*time.Second {
-		t.Error(s.ResetInterval)
+	if s := plan.Settings.(*Settings); s.Receiver.ResetInterval != 7*time.Second {
+		t.Error(s.Receiver.ResetInterval)
 	}
 	if plan.Limits.BatchSize != 100 {
 		t.Errorf("the agent is told a batch-size of %d", plan.Limits.BatchSize)

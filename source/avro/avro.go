@@ -21,19 +21,12 @@ package avro
 import (
 	"context"
 	"errors"
-	"fmt"
-	"log/slog"
 	"net"
-	"strconv"
-	"strings"
-	"sync"
-	"sync/atomic"
-	"time"
 
 	"github.com/sluice-io/sluice/conf"
 	"github.com/sluice-io/sluice/flume"
 	"github.com/sluice-io/sluice/internal/avrorpc"
-	"github.com/sluice-io/sluice/internal/supervise"
+	"github.com/sluice-io/sluice/internal/rpc"
 	"github.com/sluice-io/sluice/internal/tls"
 )
 
@@ -110,174 +103,30 @@ func (s *Settings) Holds() []flume.Endpoint {
 	return []flume.Endpoint{flume.Endpoint("tcp://" + s.address())}
 }
 
-func (s *Settings) address() string {
-	return net.JoinHostPort(strings.Trim(s.Bind, "[]"), strconv.Itoa(s.Port))
-}
+func (s *Settings) address() string { return rpc.Address(s.Bind, s.Port) }
 
 func open(ctx context.Context, s *Settings, env flume.Env) (flume.Source, error) {
 	config, err := s.TLS.Config()
 	if err != nil {
 		return nil, err
 	}
-	address := s.address()
-	if s.Bind == "0.0.0.0" {
-		address = net.JoinHostPort("", strconv.Itoa(s.Port)) // IPv4 and IPv6, as Java has it
-	}
-	var lc net.ListenConfig
-	l, err := lc.Listen(ctx, "tcp", address)
+	port, err := rpc.Listen(ctx, s.Bind, s.Port, "Avro RPC", env)
 	if err != nil {
-		return nil, fmt.Errorf("listening on %s: %w", s.address(), err)
+		return nil, err
 	}
-	env.Log.Info("Listening for Avro RPC", "address", l.Addr().String())
-	r := &source{
-		listener: l, rules: s.rules, log: env.Log,
-		appends: env.Counter("AppendReceivedCount"), appendsAccepted: env.Counter("AppendAcceptedCount"),
-		batches: env.Counter("AppendBatchReceivedCount"), batchesAccepted: env.Counter("AppendBatchAcceptedCount"),
-		connections: env.Counter("OpenConnectionCount"), bad: env.Counter("EventReadFail"),
-		accepting: supervise.Trouble{Log: env.Log, Failing: "Clients cannot be accepted", Over: "Clients are accepted again"},
-		reading:   supervise.Trouble{Log: env.Log, Failing: "A client is disconnected for what it sent"},
-		decoding:  supervise.Trouble{Log: env.Log, Failing: "A call cannot be understood; its sender is told so"},
-		waiting:   supervise.Trouble{Log: env.Log, Failing: "Clients have to wait, for calls hold as much as max-memory allows", Over: "No client waits for memory any more"},
-		emitting:  supervise.Trouble{Log: env.Log, Failing: "The channels do not take events; the senders are told so", Over: "The channels take events again"},
+	server := &avrorpc.Server{
+		Calls: port.Calls(env), MaxFrame: min(s.MaxFrame, s.MaxMemory/2), Budget: port.Budget(s.MaxMemory),
+		TLS: config, Deflate: s.Compression == deflate, Refused: port.Refused,
 	}
-	budget := avrorpc.NewBudget(s.MaxMemory)
-	budget.Pressed = r.pressed
-	r.server = avrorpc.Server{
-		Calls: r, MaxFrame: min(s.MaxFrame, s.MaxMemory/2), Budget: budget, TLS: config, Deflate: s.Compression == deflate, Refused: r.refused,
-	}
-	r.force, r.abandon = context.WithCancel(context.WithoutCancel(ctx))
-	return r, nil
-}
-
-type source struct {
-	listener net.Listener
-	rules    rules
-	log      *slog.Logger
-	server   avrorpc.Server
-	emit     flume.Emit
-
-	force   context.Context // ends with Close, and with it every connection
-	abandon context.CancelFunc
-
-	appends, appendsAccepted, batches, batchesAccepted, connections *atomic.Int64
-
-	bad *atomic.Int64 // calls that could not be understood, and connections closed for what they sent
-
-	accepting, reading, decoding, waiting, emitting supervise.Trouble
-}
-
-// Run accepts connections until ctx ends, and then waits for the calls under way.
-func (r *source) Run(ctx context.Context, emit flume.Emit) error {
-	r.emit = emit
-	ctx, cancel := context.WithCancel(ctx)
-	var sessions sync.WaitGroup
-	defer sessions.Wait()
-	defer cancel()
-	defer context.AfterFunc(ctx, func() { r.listener.Close() })()
-	defer context.AfterFunc(r.force, cancel)()
-	for {
-		conn, err := r.listener.Accept()
-		switch {
-		case err == nil:
-			r.accepting.End()
-			sessions.Go(func() { r.serve(ctx, conn) })
-		case ctx.Err() != nil, errors.Is(err, net.ErrClosed):
-			return nil
-		default: // mostly for want of file descriptors
-			r.accepting.Report(slog.LevelWarn, err, time.Second)
-			_ = supervise.Sleep(ctx, time.Second) // the listener is closed when ctx has ended
+	port.Serve, port.Sizes = server.Serve, "max-frame-size"
+	if s.rules != nil {
+		port.Admit = func(ctx context.Context, from net.Addr) bool {
+			ok := s.rules.allow(ctx, from)
+			if !ok {
+				env.Log.Debug("A client is disconnected as ipFilterRules say", "from", from.String())
+			}
+			return ok
 		}
 	}
-}
-
-// Close abandons the calls under way.
-func (r *source) Close() error {
-	r.abandon()
-	if err := r.listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
-		return fmt.Errorf("closing the port: %w", err)
-	}
-	return nil
-}
-
-func (r *source) serve(ctx context.Context, conn net.Conn) {
-	r.connections.Add(1)
-	defer r.connections.Add(-1)
-	if r.rules != nil && !r.rules.allow(ctx, conn.RemoteAddr()) {
-		conn.Close()
-		r.log.Debug("A client is disconnected as ipFilterRules say", "from", conn.RemoteAddr().String())
-		return
-	}
-	err := r.calls(ctx, conn)
-	if err != nil {
-		r.bad.Add(1)
-		err = named(err)
-		r.reading.Report(slog.LevelWarn, fmt.Errorf("reading from %s: %w", conn.RemoteAddr(), err), 0)
-	}
-}
-
-// named says with an error which setting it is about.
-func named(err error) error {
-	switch {
-	case errors.Is(err, avrorpc.ErrMemory), errors.Is(err, avrorpc.ErrSlow):
-		return fmt.Errorf("%w (max-memory)", err)
-	case errors.Is(err, avrorpc.ErrTooLarge):
-		return fmt.Errorf("%w (max-frame-size)", err)
-	}
-	return err
-}
-
-// refused counts a call that was answered with an error.
-func (r *source) refused(from net.Addr, err error) {
-	r.bad.Add(1)
-	r.decoding.Report(slog.LevelWarn, fmt.Errorf("reading a call of %s: %w", from, named(err)), 0)
-	r.decoding.End() // the next one is another client's, or another mistake
-}
-
-// pressed says that clients wait for memory, or no longer.
-func (r *source) pressed(err error) {
-	if err == nil {
-		r.waiting.End()
-		return
-	}
-	r.waiting.Report(slog.LevelWarn, err, 0)
-}
-
-// calls answers a client's calls. A panic costs this client its connection only.
-func (r *source) calls(ctx context.Context, conn net.Conn) (err error) {
-	defer supervise.Recover("serving a client", &err)
-	return r.server.Serve(ctx, r.force, conn)
-}
-
-// Append answers append.
-func (r *source) Append(ctx context.Context, b flume.Batch) error {
-	r.appends.Add(1)
-	if err := r.put(ctx, b); err != nil {
-		return err
-	}
-	r.appendsAccepted.Add(1)
-	return nil
-}
-
-// AppendBatch answers appendBatch.
-func (r *source) AppendBatch(ctx context.Context, b flume.Batch) error {
-	r.batches.Add(1)
-	if err := r.put(ctx, b); err != nil {
-		return err
-	}
-	r.batchesAccepted.Add(1)
-	return nil
-}
-
-func (r *source) put(ctx context.Context, b flume.Batch) error {
-	if len(b) == 0 {
-		return nil
-	}
-	err := r.emit(ctx, b)
-	switch {
-	case err == nil:
-		r.emitting.End()
-	case ctx.Err() == nil: // else the agent stops, and the sender keeps the events
-		r.emitting.Report(slog.LevelWarn, err, 0)
-	}
-	return err
+	return port, nil
 }

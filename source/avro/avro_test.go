@@ -15,6 +15,7 @@ import (
 	"github.com/sluice-io/sluice/client"
 	"github.com/sluice-io/sluice/flume"
 	"github.com/sluice-io/sluice/flumetest"
+	"github.com/sluice-io/sluice/internal/rpc"
 	"github.com/sluice-io/sluice/internal/tls"
 	"go.uber.org/goleak"
 )
@@ -22,38 +23,14 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // running is a source with a channel that is a list.
-type running struct {
-	*source
-	*flumetest.Env
-	flumetest.Inbox
-	stop func() // ends the context and waits for Run
-}
+type running struct{ *flumetest.Running }
 
-func (r *running) address() string { return r.listener.Addr().String() }
+func (r *running) address() string { return r.Source.(*rpc.Source).Addr().String() }
 
 // start opens a source; answer says what becomes of a batch, nil takes them all.
 func start(t testing.TB, answer func(flume.Batch) error, settings ...string) *running {
 	t.Helper()
-	r := &running{Env: flumetest.NewEnv()}
-	r.Answer = answer
-	s := flumetest.OpenIn(t, r.Env, Kind, append([]string{"bind = 127.0.0.1", "port = 0"}, settings...)...)
-	r.source = s.(*source)
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- s.Run(ctx, r.Emit) }()
-	r.stop = sync.OnceFunc(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	})
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-		r.stop()
-	})
-	return r
+	return &running{flumetest.Run(t, Kind, answer, append([]string{"bind = 127.0.0.1", "port = 0"}, settings...)...)}
 }
 
 func (r *running) count(t *testing.T, want string) {
@@ -101,7 +78,7 @@ func TestAPanicCostsOneConnection(t *testing.T) {
 	if err := dial(t, client.Options{Address: r.address()}).AppendBatch(background, flumetest.Events(0, 1)); err != nil {
 		t.Error(err)
 	}
-	r.stop()
+	r.Stop()
 	if !strings.Contains(r.Logged(), "level=ERROR") || !strings.Contains(r.Logged(), "BUG while serving a client") {
 		t.Errorf("the panic is not said:\n%s", r.Logged())
 	}
@@ -124,7 +101,7 @@ func TestOneCallIsOneEmit(t *testing.T) {
 	if n := r.Count("OpenConnectionCount"); n != 1 {
 		t.Errorf("%d connections", n)
 	}
-	r.stop()
+	r.Stop()
 	if n := r.Count("OpenConnectionCount"); n != 0 {
 		t.Errorf("%d connections after the stop", n)
 	}
@@ -197,7 +174,7 @@ func TestStopAnswersWhatHasBegun(t *testing.T) {
 	go func() { done <- busy.AppendBatch(background, flumetest.Events(0, 1)) }()
 	<-begun
 	stopped := make(chan struct{})
-	go func() { r.stop(); close(stopped) }()
+	go func() { r.Stop(); close(stopped) }()
 	if _, err := idle.Read(make([]byte, 1)); err == nil { // closed at once, while the call goes on
 		t.Error("the idle connection was not closed")
 	}
@@ -236,7 +213,7 @@ func TestCloseCutsConnections(t *testing.T) {
 		t.Error("nil")
 	}
 	close(hold)
-	r.stop()
+	r.Stop()
 }
 
 func TestTakenPort(t *testing.T) {
@@ -288,7 +265,7 @@ func TestGarbageIsReportedSeldom(t *testing.T) {
 		}
 		conn.Close()
 	}
-	r.stop()
+	r.Stop()
 	if log := r.Logged(); strings.Count(log, "A client is disconnected") != 1 || !strings.Contains(log, "the peer speaks HTTP") {
 		t.Error(log)
 	}
@@ -303,7 +280,7 @@ func TestTooLargeAFrame(t *testing.T) {
 	if err := c.AppendBatch(background, flume.Batch{{Body: make([]byte, 60_000)}}); err != nil {
 		t.Error(err)
 	}
-	r.stop()
+	r.Stop()
 	if log := r.Logged(); !strings.Contains(log, "the frame is too large: a frame of more than 65536 bytes (max-frame-size)") {
 		t.Error(log)
 	}

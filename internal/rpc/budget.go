@@ -1,4 +1,4 @@
-package avrorpc
+package rpc
 
 import (
 	"cmp"
@@ -32,8 +32,8 @@ type Budget struct {
 
 	mu      sync.Mutex
 	used    int64 // by all but beyond
-	beyond  *loan
-	loans   map[*loan]struct{} // those that hold something
+	beyond  *Loan
+	loans   map[*Loan]struct{} // those that hold something
 	waiting []*request         // oldest first
 	watch   *time.Timer        // nil while nobody waits
 	pressed bool               // Pressed has been told
@@ -50,11 +50,24 @@ const (
 // NewBudget returns a budget of so many bytes.
 func NewBudget(bytes int64) *Budget {
 	every, small := bytes/4, bytes/4+bytes/16
-	return &Budget{every: every, small: small, most: bytes - small, loans: map[*loan]struct{}{}}
+	return &Budget{every: every, small: small, most: bytes - small, loans: map[*Loan]struct{}{}}
 }
 
-// A loan is what one call holds. It is used by one goroutine, and again for the next call.
-type loan struct {
+// Loan returns a loan for one call at a time whose sender may take its time.
+func (b *Budget) Loan() *Loan { return &Loan{from: b} }
+
+// Held is how many bytes all calls hold.
+func (b *Budget) Held() int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.beyond != nil {
+		return b.used + b.beyond.held
+	}
+	return b.used
+}
+
+// A Loan is what one call holds. It is used by one goroutine, and again for the next call.
+type Loan struct {
 	from   *Budget
 	client net.Addr // nil: nobody asks
 	expel  func()   // ends the reading of the frame; nil: it may take its time
@@ -71,7 +84,7 @@ type loan struct {
 }
 
 type request struct {
-	loan    *loan
+	loan    *Loan
 	bytes   int64
 	since   time.Time
 	reading bool // the frame is not complete
@@ -84,8 +97,8 @@ var ErrMemory = fmt.Errorf("%w for the memory that one call may hold", ErrTooLar
 // ErrSlow is wrapped where a client was cut off so that others, which waited for the memory that it held, could go on.
 var ErrSlow = errors.New("the client sends too slowly while others wait for the memory that its call holds")
 
-// grow takes more and waits until there is room. The loan that is beyond the marks never waits. It says whether it waited.
-func (l *loan) grow(ctx context.Context, bytes int64) (waited bool, err error) {
+// Grow takes more and waits until there is room. The loan that is beyond the marks never waits. It says whether it waited.
+func (l *Loan) Grow(ctx context.Context, bytes int64) (waited bool, err error) {
 	b := l.from
 	b.mu.Lock()
 	if l.held+bytes > b.most {
@@ -123,7 +136,7 @@ func (l *loan) grow(ctx context.Context, bytes int64) (waited bool, err error) {
 }
 
 // grant gives bytes to l if it may have them now.
-func (b *Budget) grant(l *loan, bytes int64) bool {
+func (b *Budget) grant(l *Loan, bytes int64) bool {
 	mark := b.small
 	if l.large {
 		mark = b.every
@@ -163,10 +176,10 @@ func (b *Budget) share() {
 }
 
 // restart begins to judge how fast the client sends.
-func (l *loan) restart(now time.Time) { l.reading, l.since, l.before = true, now, l.arrived.Load() }
+func (l *Loan) restart(now time.Time) { l.reading, l.since, l.before = true, now, l.arrived.Load() }
 
-// shrink gives bytes back.
-func (l *loan) shrink(bytes int64) {
+// Shrink gives bytes back.
+func (l *Loan) Shrink(bytes int64) {
 	b := l.from
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -178,7 +191,7 @@ func (l *loan) shrink(bytes int64) {
 }
 
 // sizes says that the frame will have so many bytes.
-func (l *loan) sizes(frame int64) {
+func (l *Loan) sizes(frame int64) {
 	if frame <= smallFrame {
 		return
 	}
@@ -188,7 +201,7 @@ func (l *loan) sizes(frame int64) {
 }
 
 // complete says that the frame is there, unless the client has been cut off before.
-func (l *loan) complete() error {
+func (l *Loan) complete() error {
 	l.from.mu.Lock()
 	defer l.from.mu.Unlock()
 	l.reading = false
@@ -198,8 +211,8 @@ func (l *loan) complete() error {
 	return nil
 }
 
-// end gives everything back.
-func (l *loan) end() {
+// End gives everything back.
+func (l *Loan) End() {
 	b := l.from
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -259,7 +272,7 @@ func (b *Budget) look() {
 }
 
 // judge returns the loans whose clients are too slow, the one that holds most first, and the one that holds most of all.
-func (b *Budget) judge(now time.Time) (slow []*loan, first *loan) {
+func (b *Budget) judge(now time.Time) (slow []*Loan, first *Loan) {
 	for l := range b.loans {
 		if first == nil || l.held > first.held {
 			first = l
@@ -281,12 +294,12 @@ func (b *Budget) judge(now time.Time) (slow []*loan, first *loan) {
 			slow = append(slow, l)
 		}
 	}
-	slices.SortFunc(slow, func(x, y *loan) int { return cmp.Compare(y.held, x.held) })
+	slices.SortFunc(slow, func(x, y *Loan) int { return cmp.Compare(y.held, x.held) })
 	return slow, first
 }
 
 // trouble says how many wait, and for whom.
-func (b *Budget) trouble(first *loan, cut int) error {
+func (b *Budget) trouble(first *Loan, cut int) error {
 	var reading int
 	for l := range b.loans {
 		if l.reading {
@@ -297,7 +310,7 @@ func (b *Budget) trouble(first *loan, cut int) error {
 		len(b.waiting), time.Since(b.waiting[0].since).Round(time.Second), len(b.loans), reading, first.name(), first.held, cut)
 }
 
-func (l *loan) name() string {
+func (l *Loan) name() string {
 	if l.client == nil {
 		return "an unknown client"
 	}
