@@ -10,6 +10,7 @@ import (
 
 	"github.com/sluice-io/sluice/flume"
 	"github.com/sluice-io/sluice/internal/avrorpc"
+	"github.com/sluice-io/sluice/internal/rpc"
 )
 
 // A Receiver is the Avro source at a flow's end: what Avro sinks send goes into the ledger. It takes as much as it is
@@ -40,7 +41,7 @@ func Receive(address string, ledger *Ledger) (*Receiver, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &Receiver{Arrivals: Arrivals{ledger: ledger}, listener: l, end: cancel}
 	r.news.Store(time.Now().UnixNano())
-	server := &avrorpc.Server{Calls: r, MaxFrame: 64 << 20, Budget: avrorpc.NewBudget(256 << 20)}
+	server := &avrorpc.Server{Calls: r, MaxFrame: 64 << 20, Budget: rpc.NewBudget(256 << 20)}
 	r.done.Go(func() {
 		for {
 			conn, err := l.Accept()
