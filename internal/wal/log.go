@@ -59,6 +59,7 @@ type Log struct {
 	changed  bool // since the last checkpoint
 
 	unlogged atomic.Int64 // events that were taken without a record, for the disk is full, since the last checkpoint
+	lastCut  atomic.Int64 // the write order of the last cut
 	tail     atomic.Int64 // bytes written since the last checkpoint
 	closed   atomic.Bool
 	entries  *sync.Pool // of *entry; not a part of the log, which the pool would keep from being collected
@@ -380,8 +381,6 @@ func openOrCreate(f vfs.FS, name string) (vfs.File, error) {
 	}
 	return w, err
 }
-
-func (l *Log) fillSize() int { return len(l.fill) }
 
 func (l *Log) seed(atLeast int64) {
 	now := l.o.now

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/sluice-io/sluice/internal/vfs"
@@ -295,8 +294,8 @@ func (l *Log) openLanes(x *found) error {
 		d, w, err := l.createFile(i)
 		switch {
 		case err == nil:
-			ln.install(d, w)
-		case errors.Is(err, syscall.ENOSPC): // what is there can be taken all the same
+			ln.out = newOutput(d, w)
+		case IsFull(err): // what is there can be taken all the same
 			x.rec.Notes = append(x.rec.Notes, err.Error())
 		default:
 			return err
@@ -367,7 +366,7 @@ func (l *Log) begin(x *found) error {
 	}
 	if err := l.checkpoint(true); err != nil {
 		var b *BackupError
-		if !errors.As(err, &b) && !errors.Is(err, syscall.ENOSPC) {
+		if !errors.As(err, &b) && !IsFull(err) {
 			return err
 		}
 		x.rec.Notes = append(x.rec.Notes, err.Error())
@@ -378,8 +377,8 @@ func (l *Log) begin(x *found) error {
 // abandon gives everything back after an open that failed.
 func (l *Log) abandon() error {
 	for _, ln := range l.lanes {
-		if ln.w != nil {
-			ln.w.Close()
+		if ln.out != nil {
+			ln.out.w.Close()
 		}
 	}
 	l.reads.close()
@@ -413,12 +412,8 @@ func (l *Log) Close(checkpoint bool) error {
 	errs := []error{err}
 	for _, ln := range l.lanes {
 		ln.mu.Lock()
-		if ln.w != nil {
-			end := ln.size
-			if ln.retire {
-				end = ln.safe
-			}
-			errs = append(errs, ln.w.Truncate(end), ln.w.Sync(), ln.w.Close()) // gives back what was reserved
+		if o := ln.out; o != nil {
+			errs = append(errs, o.w.Truncate(o.end()), o.w.Sync(), o.w.Close()) // gives back what was reserved
 		}
 		ln.mu.Unlock()
 	}
