@@ -62,7 +62,8 @@ type Log struct {
 	lastCut  atomic.Int64 // the write order of the last cut
 	tail     atomic.Int64 // bytes written since the last checkpoint
 	closed   atomic.Bool
-	entries  *sync.Pool // of *entry; not a part of the log, which the pool would keep from being collected
+	stolen   atomic.Pointer[vfs.LockedError] // another process has one of the locks: puts are refused
+	entries  *sync.Pool                      // of *entry; not a part of the log, which the pool would keep from being collected
 
 	checkpoints checkpointer
 }
@@ -203,6 +204,10 @@ func (l *Log) commit(ctx context.Context, e *entry) (over bool, err error) {
 	if l.closed.Load() {
 		l.refuse(e)
 		return false, ErrClosed
+	}
+	if locked := l.stolen.Load(); locked != nil && e.kind == kindPut {
+		l.refuse(e)
+		return false, locked
 	}
 	if e.tx == 0 {
 		e.tx = l.tx.Add(1)

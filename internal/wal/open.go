@@ -269,13 +269,21 @@ func (l *Log) takeLocks() error {
 }
 
 // keepLocks takes a lock again whose file somebody has removed: a Flume that failed to start here does so when it ends.
+// Once another has it the directory is no longer ours, until the log is opened again: what the other does there we do
+// not know of.
 func (l *Log) keepLocks() error {
+	if locked := l.stolen.Load(); locked != nil {
+		return locked
+	}
 	for i := range l.locks {
 		x := &l.locks[i]
 		if x.lock.Held() {
 			continue
 		}
 		lock, err := l.fsys.Lock(filepath.Join(x.dir, lockName))
+		if locked, ok := errors.AsType[*vfs.LockedError](err); ok {
+			l.stolen.Store(locked)
+		}
 		if err != nil {
 			return err
 		}
@@ -304,12 +312,11 @@ func (l *Log) openLanes(x *found) error {
 	}
 	for _, s := range x.got.scans {
 		d := s.file
-		if d.version == 2 {
-			continue // its header may stay as it is
-		}
 		if s.end > s.start || d.stale {
-			ln := l.lanes[d.dir]
-			ln.rolled = append(ln.rolled, rollEnd{d, s.end})
+			if d.version != 2 { // its header may stay as it is
+				ln := l.lanes[d.dir]
+				ln.rolled = append(ln.rolled, rollEnd{d, s.end})
+			}
 			if err := l.settleFile(d); err != nil {
 				return err
 			}
@@ -325,7 +332,9 @@ func (l *Log) settleFile(d *dataFile) error {
 	if err != nil {
 		return fmt.Errorf("opening a data file of the last run: %w", err)
 	}
-	err = w.Truncate(d.size)
+	if d.version != 2 {
+		err = w.Truncate(d.size)
+	}
 	if err == nil {
 		err = w.Sync()
 	}
@@ -417,8 +426,7 @@ func (l *Log) Close(checkpoint bool) error {
 		}
 		ln.mu.Unlock()
 	}
-	// Room for the next checkpoint, which nobody but us knows.
-	errs = append(errs, remove(l.fsys, filepath.Join(l.o.CheckpointDir, ringSpare)), remove(l.fsys, filepath.Join(l.o.CheckpointDir, metaSpare)))
+	// The room for the next checkpoint stays: the disk may be full when that comes. Flume passes it over.
 	l.reads.close()
 	return errors.Join(append(errs, l.unlock())...)
 }
