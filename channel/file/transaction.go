@@ -2,9 +2,7 @@ package file
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"syscall"
 
 	"github.com/sluice-io/sluice/flume"
 	"github.com/sluice-io/sluice/internal/wal"
@@ -34,7 +32,7 @@ func (p *put) Commit(ctx context.Context) error {
 	c.space.release(p.bytes)
 	if err != nil {
 		c.putError.Add(1)
-		if errors.Is(err, syscall.ENOSPC) {
+		if wal.IsFull(err) {
 			return fmt.Errorf("%w: %w", flume.ErrFull, err)
 		}
 		return err

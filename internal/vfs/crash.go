@@ -177,7 +177,7 @@ func (ino *inode) copied(copies map[*inode]*inode) *inode {
 	c := copies[ino]
 	if c == nil {
 		ino.shared = true
-		c = &inode{now: ino.now, safe: ino.safe, shared: true, pending: slices.Clone(ino.pending)}
+		c = &inode{now: ino.now, safe: ino.safe, shared: true, torn: ino.torn, pending: slices.Clone(ino.pending)}
 		copies[ino] = c
 	}
 	return c
@@ -192,7 +192,7 @@ func (m *Memory) Synced() bool {
 			return false
 		}
 		for _, ino := range d.now {
-			if len(ino.pending) > 0 {
+			if len(ino.pending) > 0 || ino.torn {
 				return false
 			}
 		}

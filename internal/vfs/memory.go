@@ -71,6 +71,7 @@ type dirOp struct {
 type inode struct {
 	now, safe []byte
 	shared    bool // now is also safe, or another file system's: copy before writing
+	torn      bool // a sync has failed: safe has not all of now even when nothing is pending
 	pending   []fileOp
 }
 

@@ -19,8 +19,12 @@ type memoryFile struct {
 func (f *memoryFile) change(op Op, do func() error) error {
 	op.Path = f.path
 	if err := f.m.before(op); err != nil {
+		if op.Kind == OpSync {
+			f.drop()
+		}
 		return pathError(op.Kind.String(), f.path, err)
 	}
+	changed := false
 	err := func() error {
 		f.m.mu.Lock()
 		defer f.m.mu.Unlock()
@@ -30,10 +34,27 @@ func (f *memoryFile) change(op Op, do func() error) error {
 		if f.readOnly && op.Kind != OpSync {
 			return pathError(op.Kind.String(), f.path, fs.ErrPermission)
 		}
-		return do()
+		was := len(f.ino.pending)
+		err := do()
+		changed = err == nil || len(f.ino.pending) > was // also by a write that found room for a part
+		return err
 	}()
-	f.m.after(op)
+	if changed {
+		f.m.after(op)
+	}
 	return err
+}
+
+// drop is what a failed sync does: the bytes that were to become safe never will, though they can be read until the
+// power goes, and the next sync does not speak of them. Lengths are not lost.
+func (f *memoryFile) drop() {
+	f.m.mu.Lock()
+	defer f.m.mu.Unlock()
+	if len(f.ino.pending) == 0 {
+		return
+	}
+	f.ino.torn = true
+	f.ino.pending = slices.DeleteFunc(f.ino.pending, func(op fileOp) bool { return !op.truncate })
 }
 
 // ReadAt implements io.ReaderAt.
@@ -127,6 +148,14 @@ func resize(b []byte, n int64) []byte {
 // Sync implements [File].
 func (f *memoryFile) Sync() error {
 	return f.change(Op{Kind: OpSync}, func() error {
+		if f.ino.torn {
+			f.ino.safe = slices.Clone(f.ino.safe)
+			for _, op := range f.ino.pending {
+				f.ino.safe = op.apply(f.ino.safe)
+			}
+			f.ino.pending = nil
+			return nil
+		}
 		f.ino.safe, f.ino.shared, f.ino.pending = f.ino.now, true, nil
 		return nil
 	})

@@ -336,3 +336,50 @@ func TestMemoryHooks(t *testing.T) {
 		t.Errorf("operations: %v", ops)
 	}
 }
+
+// What a failed sync was to make safe a later one does not; it can be read until the power goes.
+func TestMemoryFailedSync(t *testing.T) {
+	m := NewMemory()
+	if err := m.MkdirAll("/d"); err != nil {
+		t.Fatal(err)
+	}
+	f, err := m.Create("/d/f")
+	if err != nil {
+		t.Fatal(err)
+	}
+	write := func(s string, off int64) {
+		if _, err := f.WriteAt([]byte(s), off); err != nil {
+			t.Fatal(err)
+		}
+	}
+	broken := errors.New("the disk is broken")
+	write("safe", 0)
+	if err := errors.Join(f.Sync(), m.SyncDir("/d")); err != nil {
+		t.Fatal(err)
+	}
+	write("lost", 4)
+	m.Before = func(Op) error { return broken }
+	if err := f.Sync(); !errors.Is(err, broken) {
+		t.Errorf("%v", err)
+	}
+	m.Before = nil
+	write("kept", 8)
+	if err := f.Sync(); err != nil {
+		t.Errorf("the second sync: %v", err)
+	}
+	read := func(m *Memory) string {
+		f, err := m.Open("/d/f")
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := make([]byte, 20)
+		n, _ := f.ReadAt(b, 0)
+		return string(b[:n])
+	}
+	if got := read(m.Killed()); got != "safelostkept" {
+		t.Errorf("%q in the page cache", got)
+	}
+	if got := read(m.Crash(rand.New(rand.NewPCG(1, 2)))); got != "safe\x00\x00\x00\x00kept" {
+		t.Errorf("%q on the disk", got)
+	}
+}

@@ -106,7 +106,7 @@ func TestManyAtOnce(t *testing.T) {
 			close(done)
 			checkpoints.Wait()
 			for _, ln := range l.lanes { // no SIGKILL, but nothing is closed or synced
-				ln.w.Close()
+				ln.out.w.Close()
 			}
 			if err := l.unlock(); err != nil {
 				t.Fatal(err)

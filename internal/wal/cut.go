@@ -114,6 +114,7 @@ func (l *Log) cut() *cut {
 	}
 	l.mu.Lock()
 	k.woid = l.woid.Add(1)
+	l.lastCut.Store(k.woid)
 	k.queue = l.queue.snapshot()
 	l.changed = false
 	k.tail, k.none = l.tail.Load(), l.unlogged.Load()
@@ -124,15 +125,12 @@ func (l *Log) cut() *cut {
 		k.ends = append(k.ends, ln.rolled...)
 		ln.rolled = nil
 		k.failed += ln.failed
-		if ln.file == nil { // the disk was full when the log was opened
+		if ln.out == nil { // the disk was full when the log was opened
 			continue
 		}
-		end := ln.pos
-		if ln.retire {
-			end = ln.safe
-		}
-		k.ends = append(k.ends, rollEnd{ln.file, end})
-		k.active = append(k.active, ln.file.id)
+		// What is just being written may be refused, and its place go to what comes later.
+		k.ends = append(k.ends, rollEnd{ln.out.file, ln.out.wrote})
+		k.active = append(k.active, ln.out.file.id)
 	}
 	// What is on its way into the files is in the cut, for a replay will not look at it again.
 	slices.SortFunc(late, func(a, b *entry) int { return cmp.Compare(a.woid, b.woid) })
@@ -161,7 +159,8 @@ func (l *Log) uncut(k *cut) {
 	for _, e := range k.ends {
 		ln := l.lanes[e.file.dir]
 		ln.mu.Lock()
-		if ln.file != e.file {
+		if ln.out == nil || ln.out.file != e.file {
+			e.end = min(e.end, e.file.written.Load()) // a failed sync may have cut it since
 			ln.rolled = append(ln.rolled, e)
 		}
 		ln.mu.Unlock()

@@ -25,7 +25,7 @@ func puts(t testing.TB, o Options, txs ...[]string) (m *vfs.Memory, at []int64) 
 	for _, tx := range txs {
 		putTexts(t, l, tx...)
 	}
-	d := l.lanes[0].file
+	d := l.lanes[0].out.file
 	f, err := m.Open(d.path)
 	if err != nil {
 		t.Fatal(err)
@@ -343,7 +343,7 @@ func TestMissingDataFiles(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if l, rec, err = Open(m, without); err != nil || rec.Missing["log-2"] != 1 || l.lanes[0].file.id != 3 {
+	if l, rec, err = Open(m, without); err != nil || rec.Missing["log-2"] != 1 || l.lanes[0].out.file.id != 3 {
 		t.Fatalf("%+v, %v", rec, err)
 	}
 	// Everything: that is a directory that is not mounted.

@@ -112,9 +112,12 @@
 //   - An event that cannot be read when its turn comes is set aside then.
 //   - With [Options].Strict the log is refused instead, and a take that meets damage fails.
 //   - A write that fails is cut off again; a sync that fails casts doubt on everything since the last, so that all that
-//     is refused, the file is cut there, and the lane goes on in a new one. No restart is needed.
-//   - On a full disk puts fail with ENOSPC, and takes do not: until a record fits again the next checkpoint says what was
-//     taken.
+//     is refused, the file is cut there, and the lane goes on in a new one. No restart is needed. What was refused may
+//     come back where the file did not let itself be cut, or the power goes before the disk has that; takes that no sync
+//     had covered come again if the process ends before the next checkpoint.
+//   - On a full disk (see [IsFull]) puts fail, and takes do not: until a record fits again the next checkpoint, for which
+//     room is kept also while no process runs, says what was taken.
+//   - When another process has locked one of the directories puts and checkpoints fail until the log is opened again.
 //   - More events than the capacity, after the capacity was made smaller or takes have come back, are no obstacle: they
 //     can be taken, and nothing can be put until there is room.
 package wal

@@ -41,6 +41,13 @@ type piece struct {
 	from, to int   // indexes into recs
 }
 
+// size is how many bytes the piece of e has.
+func (p piece) size(e *entry) int64 {
+	from, _ := e.bounds(p.from)
+	_, to := e.bounds(p.to - 1)
+	return int64(to - from)
+}
+
 // begin makes e ready for another transaction.
 func (e *entry) begin(k kind) {
 	*e = entry{kind: k, buf: e.buf[:0], recs: e.recs[:0], pieces: e.pieces[:0], wake: e.wake}

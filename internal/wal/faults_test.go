@@ -346,6 +346,44 @@ func TestLostLock(t *testing.T) {
 	if err := l.Checkpoint(); !errors.As(err, &locked) {
 		t.Errorf("%v", err)
 	}
+	if err := tryPut(t, l, "b"); !errors.As(err, &locked) || l.reserved != 0 {
+		t.Errorf("a put into a log that another has: %v, %d reserved", err, l.reserved)
+	}
+}
+
+// A log that was closed, and starts on a disk that others have filled, drains and gives its room back.
+func TestRestartOnAFullDisk(t *testing.T) {
+	m := memory(t)
+	o := smallOptions()
+	o.MaxFileSize, o.Capacity, o.fill = 3000, 1000, -1
+	l, _, err := Open(m, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 100 {
+		putTexts(t, l, fmt.Sprintf("%d-%s", i, strings.Repeat("x", 200)))
+	}
+	if err := l.Close(true); err != nil {
+		t.Fatal(err)
+	}
+	m.Limit(m.Used())
+	if l, _, err = Open(m, o); err != nil {
+		t.Fatal(err)
+	}
+	files := len(l.files)
+	bodies(t, l)
+	for range 3 {
+		l.mu.Lock()
+		l.changed = true
+		l.mu.Unlock()
+		if err := l.Checkpoint(); err != nil && !IsFull(err) {
+			t.Error(err)
+		}
+	}
+	if len(l.files) >= files {
+		t.Errorf("all was taken, and still there are %d data files", len(l.files))
+	}
+	putTexts(t, l, "again")
 }
 
 func TestTooLarge(t *testing.T) {

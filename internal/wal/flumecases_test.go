@@ -377,8 +377,8 @@ func TestEmptyFilesWithEmptyMetas(t *testing.T) {
 			wipe(t, m, "/c")
 		}
 		l, rec, err := Open(m, smallOptions())
-		if err != nil || len(rec.Damaged)+len(rec.Notes) > 0 || l.lanes[0].file.id != 10 {
-			t.Fatalf("%+v, %v; the next data file is %s", rec, err, l.lanes[0].file.path)
+		if err != nil || len(rec.Damaged)+len(rec.Notes) > 0 || l.lanes[0].out.file.id != 10 {
+			t.Fatalf("%+v, %v; the next data file is %s", rec, err, l.lanes[0].out.file.path)
 		}
 		if got := bodies(t, l); got != "a b" {
 			t.Errorf("%q", got)
@@ -501,8 +501,8 @@ func TestNamesThatAreTaken(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if l.lanes[0].file.id != 2 {
-		t.Errorf("the first data file is %s", l.lanes[0].file.path)
+	if l.lanes[0].out.file.id != 2 {
+		t.Errorf("the first data file is %s", l.lanes[0].out.file.path)
 	}
 	save(t, m, "/d/log-3", []byte("somebody's"))
 	if err := m.MkdirAll("/d/log-4"); err != nil {

@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -45,31 +43,15 @@ type lane struct {
 	urgent  int // of waiting: entries that are done when they are written
 	current []*entry
 	writing bool // somebody writes, and may use what is marked W without the lock
-	syncing bool
+	syncing bool // somebody syncs, or is about to: nobody else leaves a file
 
-	seq      int64 // of the last entry that was stamped
-	wroteSeq int64 // up to here all is written
-	dirty    bool  // something has been written since the last sync began
+	seq      int64   // of the last entry that was stamped
+	wroteSeq int64   // up to here all is written
+	out      *output // only the writer sets it; nil: the disk was full when the log was opened
+	failed   int64   // how often something that a cut may hold was refused
 
-	file   *dataFile // that is being written to
-	w      vfs.File  // W: the same
-	pos    int64     // where the next record goes
-	wrote  int64     // up to here all is written
-	safe   int64     // and up to here synced
-	size   int64     // W: length of the file, with fill
-	room   int64     // W: reserved on the disk up to here
-	retire bool      // the file is not to be trusted beyond safe: go on in a new one
-	doomed error     // a sync failed while somebody was writing
-	failed int64     // how often something could not be written or synced
-
-	came    atomic.Int64  // entries that were ever brought
-	company int           // how many the last sync brought home
-	usual   time.Duration // about what a sync takes
-	shy     int           // syncs that do not wait for company
-	alone   int           // how many did not the last time, for nobody had come
-
+	company company
 	rolled  []rollEnd  // files that were left since the last checkpoint
-	closing []vfs.File // to be closed when the sync at work is over
 	start   int64      // W: where the group at work begins
 	taken   []*entry   // W: the group at work
 	group   []byte     // W: room to put a group together
@@ -121,14 +103,22 @@ func (l *lane) commit(ctx context.Context, e *entry) error {
 func (l *lane) enqueue(e *entry) {
 	l.waiting = append(l.waiting, e)
 	l.bytes += len(e.buf)
-	l.came.Add(1)
+	l.company.came.Add(1)
 	if e.kind != kindPut {
 		l.urgent++
 	}
 }
 
+// mayWrite tells whether the one who asks may write now. While somebody syncs nobody leaves the file: of two syncs of one
+// file that fails only one is told.
 func (l *lane) mayWrite() bool {
-	return !l.writing && len(l.waiting) > 0 && (!l.syncing || l.urgent > 0 || l.bytes >= earlyWrite)
+	switch {
+	case l.writing || len(l.waiting) == 0:
+		return false
+	case !l.syncing:
+		return true
+	}
+	return (l.urgent > 0 || l.bytes >= earlyWrite) && l.fits(0, l.waiting[0])
 }
 
 func (l *lane) maySync() bool {
@@ -172,32 +162,35 @@ func (l *lane) write() {
 	group, err := l.stampGroup()
 	if err != nil {
 		l.writing = false
-		l.reject(group, err)
+		l.refuse(group, err)
 		return
 	}
-	start, end := l.start, l.pos
+	start, out := l.start, l.out
+	over := out == nil || out.over // then the group is barriers only
 	l.mu.Unlock()
 	err = l.writeGroup(group, start)
-	clean := err == nil || l.cut(start)
+	clean := err == nil || out.cut(start) && len(l.large) == 0 && !errors.Is(err, syscall.EFBIG)
 	l.mu.Lock()
 	l.writing = false
-	if err == nil {
-		err = l.doomed
-	}
-	l.doomed = nil
-	for i := range len(l.large) - 1 {
-		l.shut(l.large[i])
-	}
-	if err != nil {
-		l.pos = start
-		l.retire = l.retire || !clean || len(l.large) > 0
-		l.reject(group, err)
+	l.shutLarge(err != nil)
+	switch {
+	case over:
+	case out.doubt != nil: // a sync failed meanwhile
+		out.shorten()
+		l.reject(group, out.doubt)
 		return
+	case err != nil:
+		out.pos, out.over = start, !clean
+		l.refuse(group, err)
+		return
+	default:
+		out.wrote = out.pos
 	}
-	l.wrote = end
 	for _, e := range group {
-		e.state, l.wroteSeq = written, e.seq
-		l.dirty = l.dirty || len(e.buf) > 0
+		l.goesOn(e)
+		if len(e.buf) > 0 {
+			out.dirty = true
+		}
 		if e.kind == kindTake && !l.log.o.SyncTakes {
 			l.log.forget(e)
 			e.finish(nil)
@@ -206,18 +199,39 @@ func (l *lane) write() {
 	l.dropDone()
 }
 
-// reject ends entries that could not be written. On a full disk takes are good all the same: the next checkpoint, for
-// which room is held, knows of them, and until then they only come again if the machine dies.
+// goesOn: e waits for a sync now.
+func (l *lane) goesOn(e *entry) { e.state, l.wroteSeq = written, e.seq }
+
+// refuse ends entries that could not be written. Barriers have nothing to write, and go on.
+func (l *lane) refuse(group []*entry, err error) {
+	bad := make([]*entry, 0, len(group))
+	for _, e := range group {
+		if len(e.recs) > 0 {
+			bad = append(bad, e)
+			continue
+		}
+		if e.state == queued {
+			l.stamp(e)
+		}
+		l.goesOn(e)
+	}
+	l.reject(bad, err)
+}
+
+// reject ends entries with an error. On a full disk takes are good all the same: the next checkpoint, for which room is
+// held, knows of them, and until then they only come again if the process ends.
 func (l *lane) reject(group []*entry, err error) {
-	l.failed++
 	err = fmt.Errorf("writing to %s: %w", l.dir, err)
-	full := errors.Is(err, syscall.ENOSPC)
+	full := IsFull(err)
 	for _, e := range group {
 		if full && e.kind == kindTake {
 			l.log.forget(e)
 			l.log.unlogged.Add(int64(e.count))
 			e.finish(nil)
 			continue
+		}
+		if e.state != queued && len(e.recs) > 0 && e.woid < l.log.lastCut.Load() {
+			l.failed++ // the cut has had it for good
 		}
 		l.log.refuse(e)
 		e.finish(err)
@@ -234,37 +248,41 @@ func (l *lane) dropDone() {
 func (l *lane) stampGroup() ([]*entry, error) {
 	l.large = l.large[:0]
 	first := l.waiting[0]
-	if l.w == nil || l.retire || l.pos > 0 && !l.fits(l.pos, first) {
+	if !l.fits(0, first) && (l.out == nil || l.out.over || l.out.pos > 0) {
 		if err := l.roll(); err != nil {
 			return l.take(len(l.waiting)), err
 		}
 	}
-	if !l.fits(l.pos, first) {
+	if !l.fits(0, first) {
 		group := l.take(1)
 		return group, l.spread(group[0])
 	}
 	n, bytes := 0, 0
 	for _, e := range l.waiting {
-		if n > 0 && (bytes+len(e.buf) > largestGroup || !l.fits(l.pos+int64(bytes), e)) {
+		if n > 0 && (bytes+len(e.buf) > largestGroup || !l.fits(int64(bytes), e)) {
 			break
 		}
 		n, bytes = n+1, bytes+len(e.buf)
 	}
 	group := l.take(n)
-	l.start = l.pos
+	if l.out != nil {
+		l.start = l.out.pos
+	}
 	for _, e := range group {
 		if len(e.recs) > 0 {
-			e.pieces = append(e.pieces, piece{l.file, l.pos, 0, len(e.recs)})
-			l.pos += int64(len(e.buf))
+			e.pieces = append(e.pieces, piece{l.out.file, l.out.pos, 0, len(e.recs)})
+			l.out.pos += int64(len(e.buf))
 		}
 		l.stamp(e)
 	}
 	return group, nil
 }
 
-// fits tells whether e may be written at pos. Flume does not count the framing of the last record.
-func (l *lane) fits(pos int64, e *entry) bool {
-	return pos+int64(len(e.buf)) <= l.log.o.MaxFileSize+framing
+// fits tells whether e may be written to the file at work, behind so many bytes more. Flume does not count the framing of
+// the last record.
+func (l *lane) fits(more int64, e *entry) bool {
+	return len(e.recs) == 0 ||
+		l.out != nil && !l.out.over && l.out.pos+more+int64(len(e.buf)) <= l.log.o.MaxFileSize+framing
 }
 
 // take cuts the first n off waiting.
@@ -292,8 +310,8 @@ func (l *lane) stamp(e *entry) {
 // spread gives an entry that is larger than a data file places in several. The files are made first, so that the
 // entry gets all its places at once.
 func (l *lane) spread(e *entry) error {
-	pieces := []piece{{file: l.file}}
-	files := []vfs.File{l.w}
+	pieces := []piece{{file: l.out.file}}
+	files := []vfs.File{l.out.w}
 	ends := []int64{0}
 	for i := range e.recs {
 		from, to := e.bounds(i)
@@ -316,72 +334,60 @@ func (l *lane) spread(e *entry) error {
 	}
 	last := len(pieces) - 1
 	pieces[last].to = len(e.recs)
-	for i, p := range pieces[:last] {
-		l.rolled = append(l.rolled, rollEnd{p.file, ends[i]})
-	}
 	e.pieces = pieces
 	l.large = files
-	l.install(pieces[last].file, files[last])
+	l.out = newOutput(pieces[last].file, files[last])
 	l.start = 0
-	l.pos = ends[last]
+	l.out.pos = ends[last]
 	l.stamp(e)
 	return nil
 }
 
-func (l *lane) install(d *dataFile, w vfs.File) {
-	l.file, l.w = d, w
-	l.pos, l.wrote, l.safe, l.size, l.room = 0, 0, 0, 0, 0
-	l.retire = false
-}
-
 // roll goes on in a new data file. Everything in the old one is synced before, so that no commit in the new one is
-// safe while its puts are not. The lock is held before and after; writing is set.
+// safe while its puts are not. The lock is held before and after; writing is set, and nobody else syncs.
 func (l *lane) roll() error {
-	old, d, end, retire, size := l.w, l.file, l.pos, l.retire, l.size
-	if retire {
-		end, size = l.safe, l.safe
-	}
+	by := l.syncing // the one who is about to sync may be the one who writes
+	l.syncing = true
+	defer func() { l.syncing = by }()
+	l.flush()
+	old := l.out
 	l.mu.Unlock()
-	var err error
 	if old != nil {
-		if !retire {
-			err = old.Sync()
-		}
-		// Also gives back what was reserved. That it may fail is no harm: what is behind safe was never acknowledged.
-		terr := old.Truncate(size)
-		if err == nil && terr != nil && !retire {
-			err = terr
-		}
+		// Gives back what was reserved; that it may fail is no harm. What is behind the end was never acknowledged.
+		_ = old.w.Truncate(old.end())
+		old.room = 0
 	}
-	var next *dataFile
-	var w vfs.File
-	if err == nil {
-		next, w, err = l.log.createFile(l.index)
-	}
+	d, w, err := l.log.createFile(l.index)
 	l.mu.Lock()
 	if err != nil {
 		return err
 	}
 	if old != nil {
-		if !retire {
-			l.dirty = false
-			l.settle(l.wroteSeq)
-		}
-		d.written.Store(end)
-		l.rolled = append(l.rolled, rollEnd{d, end})
-		l.shut(old)
+		old.file.written.Store(old.wrote)
+		l.rolled = append(l.rolled, rollEnd{old.file, old.wrote})
+		old.w.Close() // synced before
 	}
-	l.install(next, w)
+	l.out = newOutput(d, w)
 	return nil
 }
 
-// shut closes a file that somebody may be syncing.
-func (l *lane) shut(w vfs.File) {
-	if l.syncing {
-		l.closing = append(l.closing, w)
+// shutLarge closes the files of a large entry but for the last, which is the file at work now.
+func (l *lane) shutLarge(failed bool) {
+	if len(l.large) == 0 {
 		return
 	}
-	w.Close() // synced before
+	e := l.taken[0]
+	for i, w := range l.large[:len(l.large)-1] {
+		end := int64(0)
+		if failed {
+			_ = w.Truncate(0) // gives back the room
+		} else {
+			end = e.pieces[i].size(e)
+		}
+		e.pieces[i].file.written.Store(end)
+		l.rolled = append(l.rolled, rollEnd{e.pieces[i].file, end})
+		w.Close() // synced before
+	}
 }
 
 // writeGroup writes stamped entries; the lock is not held.
@@ -390,10 +396,12 @@ func (l *lane) writeGroup(group []*entry, start int64) error {
 		return l.writeLarge(group[0])
 	}
 	b := group[0].buf
-	if len(group) > 1 || l.file.cipher != nil {
+	if len(group) > 1 || l.out != nil && l.out.file.cipher != nil {
 		l.group = l.group[:0]
 		for _, e := range group {
-			l.group = e.seal(l.group, 0, len(e.recs), l.file.cipher)
+			if len(e.recs) > 0 {
+				l.group = e.seal(l.group, 0, len(e.recs), l.out.file.cipher)
+			}
 		}
 		b = l.group
 	}
@@ -419,36 +427,13 @@ func (e *entry) seal(b []byte, from, to int, c *fileCipher) []byte {
 	return b
 }
 
-// append writes b at pos, the end of the records, and fill behind it where that pays.
+// append writes b at pos, the end of the records.
 func (l *lane) append(b []byte, pos int64) error {
 	if len(b) == 0 {
 		return nil
 	}
-	end := pos + int64(len(b))
-	if end > l.size {
-		if end+int64(l.log.fillSize()) > l.room {
-			// A hint: whether there is room, the write will tell.
-			l.room = end
-			far := min(end+ahead, max(end, l.log.o.MaxFileSize)+int64(l.log.fillSize()))
-			if l.w.Allocate(far) == nil {
-				l.room = far
-			}
-		}
-	}
-	if _, err := l.w.WriteAt(b, pos); err != nil {
-		return err
-	}
-	if end > l.size {
-		l.size = end
-		if fill := l.log.fillSize() - len(b); fill > 0 && len(b) < bareWrite {
-			if _, err := l.w.WriteAt(l.log.fill[:fill], end); err != nil {
-				return err
-			}
-			l.size += int64(fill)
-		}
-	}
-	l.file.written.Store(end)
-	return nil
+	l.out.reserve(pos+int64(len(b)), int64(len(l.log.fill)), l.log.o.MaxFileSize)
+	return l.out.append(b, pos, l.log.fill)
 }
 
 // writeLarge writes an entry that has pieces in several files. All but the last are complete then.
@@ -469,12 +454,6 @@ func (l *lane) writeLarge(e *entry) error {
 	return nil
 }
 
-// cut takes what a failed write has left off the end of the file.
-func (l *lane) cut(start int64) bool {
-	l.size, l.room = start, 0
-	return l.w.Truncate(start) == nil
-}
-
 // sync makes everything written so far safe. The lock is held before and after.
 func (l *lane) sync() {
 	l.syncing = true
@@ -482,76 +461,40 @@ func (l *lane) sync() {
 		l.write()
 	}
 	begun := time.Now()
-	seq, at, w, dirty := l.wroteSeq, l.wrote, l.w, l.dirty
-	l.dirty = false
-	l.mu.Unlock()
-	var err error
-	if dirty {
-		err = w.Sync()
+	if l.flush() {
+		l.company.took(time.Since(begun))
 	}
-	l.mu.Lock()
 	l.syncing = false
-	for _, f := range l.closing {
-		f.Close()
-	}
-	l.closing = nil
-	if err != nil {
-		l.distrust(err)
-		return
-	}
-	if l.w == w {
-		l.safe = at
-	}
-	l.usual += (time.Since(begun) - l.usual) / 8
-	l.settle(seq)
 }
 
-const (
-	// longestGather is how long a sync is held back at most for company that is expected.
-	longestGather = 300 * time.Microsecond
-	// mostYields bounds the same where the clock stands still, as in tests.
-	mostYields = 1 << 14
-	// mostShy is how many syncs at most do without waiting after nobody had come.
-	mostShy = 64
-)
-
-// gather waits a little for those whose entries the last sync has brought home: where many write at once they are back
-// in a moment, and one sync does for all of them. Without it two halves of the writers take turns, and each sync does
-// half the work. It waits a fraction of what a sync takes, and less and less often where nobody comes. The lock is
-// held before and after.
-func (l *lane) gather() bool {
-	have := len(l.current) + len(l.waiting)
-	if have >= l.company {
-		return false
+// flush syncs the file at work, and ends the entries that are in it. All syncs go through here, one at a time, but for
+// those of a large entry, whose files are its own. The lock is held before and after; syncing is set.
+func (l *lane) flush() bool {
+	seq, out := l.wroteSeq, l.out
+	if out != nil && out.dirty {
+		at := out.wrote
+		out.dirty = false
+		l.mu.Unlock()
+		err := out.w.Sync()
+		l.mu.Lock()
+		if err != nil {
+			l.distrust(out, err)
+			return false
+		}
+		out.safe = at
 	}
-	if l.shy > 0 {
-		l.shy--
-		return false
-	}
-	came := &l.came
-	want := came.Load() + int64(l.company-have)
-	end := time.Now().Add(min(l.usual/4, longestGather))
-	l.mu.Unlock()
-	for n := 0; n < mostYields && came.Load() < want && time.Now().Before(end); n++ {
-		runtime.Gosched()
-	}
-	l.mu.Lock()
-	if came.Load() < want {
-		l.alone = min(max(1, 2*l.alone), mostShy)
-		l.shy = l.alone
-	} else {
-		l.alone = 0
-	}
+	l.settle(seq)
 	return true
 }
 
-// distrust gives up what a failed sync leaves in doubt: the kernel may have dropped it, and will not say so again.
-func (l *lane) distrust(err error) {
-	l.retire = true
-	if l.writing {
-		l.doomed = err
+// distrust gives up what a failed sync leaves in doubt. What is just being written its writer gives up.
+func (l *lane) distrust(out *output, err error) {
+	out.distrust(err)
+	if !l.writing {
+		out.shorten()
 	}
-	group := l.taken[:0:0]
+	l.failed++ // a cut may have counted on takes that nobody waits for
+	var group []*entry
 	for _, e := range l.current {
 		if e.state == written {
 			group = append(group, e)
@@ -569,7 +512,7 @@ func (l *lane) settle(seq int64) {
 	if n == 0 {
 		return
 	}
-	l.company = n
+	l.company.last = n
 	l.log.arrive(l.current[:n])
 	for _, e := range l.current[:n] {
 		e.finish(nil)

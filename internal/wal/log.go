@@ -59,9 +59,11 @@ type Log struct {
 	changed  bool // since the last checkpoint
 
 	unlogged atomic.Int64 // events that were taken without a record, for the disk is full, since the last checkpoint
+	lastCut  atomic.Int64 // the write order of the last cut
 	tail     atomic.Int64 // bytes written since the last checkpoint
 	closed   atomic.Bool
-	entries  *sync.Pool // of *entry; not a part of the log, which the pool would keep from being collected
+	stolen   atomic.Pointer[vfs.LockedError] // another process has one of the locks: puts are refused
+	entries  *sync.Pool                      // of *entry; not a part of the log, which the pool would keep from being collected
 
 	checkpoints checkpointer
 }
@@ -202,6 +204,10 @@ func (l *Log) commit(ctx context.Context, e *entry) (over bool, err error) {
 	if l.closed.Load() {
 		l.refuse(e)
 		return false, ErrClosed
+	}
+	if locked := l.stolen.Load(); locked != nil && e.kind == kindPut {
+		l.refuse(e)
+		return false, locked
 	}
 	if e.tx == 0 {
 		e.tx = l.nextTx(e)
@@ -397,8 +403,6 @@ func openOrCreate(f vfs.FS, name string) (vfs.File, error) {
 	}
 	return w, err
 }
-
-func (l *Log) fillSize() int { return len(l.fill) }
 
 func (l *Log) seed(atLeast int64) {
 	now := l.o.now

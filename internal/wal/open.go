@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/sluice-io/sluice/internal/vfs"
@@ -277,13 +276,21 @@ func (l *Log) takeLocks() error {
 }
 
 // keepLocks takes a lock again whose file somebody has removed: a Flume that failed to start here does so when it ends.
+// Once another has it the directory is no longer ours, until the log is opened again: what the other does there we do
+// not know of.
 func (l *Log) keepLocks() error {
+	if locked := l.stolen.Load(); locked != nil {
+		return locked
+	}
 	for i := range l.locks {
 		x := &l.locks[i]
 		if x.lock.Held() {
 			continue
 		}
 		lock, err := l.fsys.Lock(filepath.Join(x.dir, lockName))
+		if locked, ok := errors.AsType[*vfs.LockedError](err); ok {
+			l.stolen.Store(locked)
+		}
 		if err != nil {
 			return err
 		}
@@ -302,8 +309,8 @@ func (l *Log) openLanes(x *found) error {
 		d, w, err := l.createFile(i)
 		switch {
 		case err == nil:
-			ln.install(d, w)
-		case errors.Is(err, syscall.ENOSPC): // what is there can be taken all the same
+			ln.out = newOutput(d, w)
+		case IsFull(err): // what is there can be taken all the same
 			x.rec.Notes = append(x.rec.Notes, err.Error())
 		default:
 			return err
@@ -312,12 +319,11 @@ func (l *Log) openLanes(x *found) error {
 	}
 	for _, s := range x.got.scans {
 		d := s.file
-		if d.version == 2 {
-			continue // its header may stay as it is
-		}
 		if s.end > s.start || d.stale {
-			ln := l.lanes[d.dir]
-			ln.rolled = append(ln.rolled, rollEnd{d, s.end})
+			if d.version != 2 { // its header may stay as it is
+				ln := l.lanes[d.dir]
+				ln.rolled = append(ln.rolled, rollEnd{d, s.end})
+			}
 			if err := l.settleFile(d); err != nil {
 				return err
 			}
@@ -333,7 +339,9 @@ func (l *Log) settleFile(d *dataFile) error {
 	if err != nil {
 		return fmt.Errorf("opening a data file of the last run: %w", err)
 	}
-	err = w.Truncate(d.size)
+	if d.version != 2 {
+		err = w.Truncate(d.size)
+	}
 	if err == nil {
 		err = w.Sync()
 	}
@@ -372,9 +380,13 @@ func (l *Log) begin(x *found) error {
 		c.foreign = true
 		c.upgrade = fmt.Sprintf("%s%d", upgradePrefix, l.tx.Load())
 	}
-	if err := l.checkpoint(true); err != nil {
+	err := l.checkpoint(true)
+	if err == nil {
+		err = l.reserveSpare()
+	}
+	if err != nil {
 		var b *BackupError
-		if !errors.As(err, &b) && !errors.Is(err, syscall.ENOSPC) {
+		if !errors.As(err, &b) && !IsFull(err) {
 			return err
 		}
 		x.rec.Notes = append(x.rec.Notes, err.Error())
@@ -385,8 +397,8 @@ func (l *Log) begin(x *found) error {
 // abandon gives everything back after an open that failed.
 func (l *Log) abandon() error {
 	for _, ln := range l.lanes {
-		if ln.w != nil {
-			ln.w.Close()
+		if ln.out != nil {
+			ln.out.w.Close()
 		}
 	}
 	l.reads.close()
@@ -420,17 +432,12 @@ func (l *Log) Close(checkpoint bool) error {
 	errs := []error{err}
 	for _, ln := range l.lanes {
 		ln.mu.Lock()
-		if ln.w != nil {
-			end := ln.size
-			if ln.retire {
-				end = ln.safe
-			}
-			errs = append(errs, ln.w.Truncate(end), ln.w.Sync(), ln.w.Close()) // gives back what was reserved
+		if o := ln.out; o != nil {
+			errs = append(errs, o.w.Truncate(o.end()), o.w.Sync(), o.w.Close()) // gives back what was reserved
 		}
 		ln.mu.Unlock()
 	}
-	// Room for the next checkpoint, which nobody but us knows.
-	errs = append(errs, remove(l.fsys, filepath.Join(l.o.CheckpointDir, ringSpare)), remove(l.fsys, filepath.Join(l.o.CheckpointDir, metaSpare)))
+	// The room for the next checkpoint stays: the disk may be full when that comes. Flume passes it over.
 	l.reads.close()
 	return errors.Join(append(errs, l.unlock())...)
 }

@@ -136,6 +136,21 @@ func (l *Log) writeRing(name string, k *cut, has *span) error {
 	return err
 }
 
+// reserveSpare takes the room of the next checkpoint, so that a disk which fills up meanwhile still has it.
+func (l *Log) reserveSpare() error {
+	for name, size := range map[string]int64{ringSpare: int64(l.o.Capacity+slotQueue) * slotSize, metaSpare: 1} {
+		name = filepath.Join(l.o.CheckpointDir, name)
+		w, err := openOrCreate(l.fsys, name)
+		if err != nil {
+			return fmt.Errorf("reserving room for the next checkpoint: %w", err)
+		}
+		if err := errors.Join(w.Allocate(size), w.Close()); err != nil {
+			return fmt.Errorf("reserving room for the next checkpoint in %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
 func (l *Log) fillRing(w vfs.File, k *cut, skip span) error {
 	size := int64(l.slots(k)+slotQueue) * slotSize
 	was, err := w.Size()

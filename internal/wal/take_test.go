@@ -116,7 +116,7 @@ func TestAFileWithTakesStaysAsLongAsTheirPuts(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for l.lanes[0].file.id == 1 { // /d goes on in log-3, /e is at log-2 all the time
+	for l.lanes[0].out.file.id == 1 { // /d goes on in log-3, /e is at log-2 all the time
 		put(0, strings.Repeat("x", 1000))
 		commit(take(1))
 	}
@@ -136,8 +136,8 @@ func TestAFileWithTakesStaysAsLongAsTheirPuts(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if l.lanes[0].file.id != 3 || l.lanes[1].file.id < 7 {
-		t.Fatalf("the directories are at %d and %d", l.lanes[0].file.id, l.lanes[1].file.id)
+	if l.lanes[0].out.file.id != 3 || l.lanes[1].out.file.id < 7 {
+		t.Fatalf("the directories are at %d and %d", l.lanes[0].out.file.id, l.lanes[1].out.file.id)
 	}
 	k := m.Killed()
 	wipe(t, k, "/c")

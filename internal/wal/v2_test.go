@@ -253,7 +253,7 @@ func TestForeignFilesAreIgnored(t *testing.T) {
 	if err != nil || rec.Files != 0 {
 		t.Fatalf("%+v, %v", rec, err)
 	}
-	if name := fmt.Sprintf("/d/log-%d", 8); l.lanes[0].file.path != name {
-		t.Errorf("the next data file is %s, want %s: an empty log-5 and a directory log-7 have their numbers", l.lanes[0].file.path, name)
+	if name := fmt.Sprintf("/d/log-%d", 8); l.lanes[0].out.file.path != name {
+		t.Errorf("the next data file is %s, want %s: an empty log-5 and a directory log-7 have their numbers", l.lanes[0].out.file.path, name)
 	}
 }
