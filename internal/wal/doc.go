@@ -66,8 +66,10 @@
 // a mark's position has at most its write order: a replay from a checkpoint at least as new begins there.
 //
 // checkpoint is an array of 1029 + capacity numbers of eight bytes: version 3, write order W, W again (ours: nothing was
-// in flight), 0, marker (1: half written), 1024 unused, and the ring: the queue's pointers, N << 32 | offset, in order,
-// from slot head on. checkpoint.meta is one message with its length: 1 sfixed32 version 3, 2 sfixed64 W, 3 sfixed32
+// in flight), 0, marker (1: half written), 1024 that Flume does not use, and the ring: the queue's pointers, N << 32 |
+// offset, in order, from slot head on. In the first of the 1024 ours has "SUM1" and the CRC-32C of the queue in order,
+// W, size and head, eight bytes each: without it a flipped bit would be events that are nowhere. It counts while the
+// second W is the first, which Flume's next checkpoint ends. checkpoint.meta is one message with its length: 1 sfixed32 version 3, 2 sfixed64 W, 3 sfixed32
 // size, 4 sfixed32 head, 5 { 1 sfixed32 N, 2 sfixed32 events of it } for each file. inflightputs and inflighttakes are
 // the MD5 of the rest; transactions (ID, count, pointers, eight bytes each); 16 zero bytes. Ours are empty: a put is
 // written with its commit, and what is taken and not committed stays in the ring.
