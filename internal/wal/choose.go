@@ -10,10 +10,14 @@ import (
 	"github.com/sluice-io/sluice/internal/vfs"
 )
 
-// choose reads the checkpoint that the replay starts from; nil is none: everything is replayed. newest is the largest
-// write order ID that a data file's meta names. What was there and could not be used is in bad.
-func choose(f vfs.FS, dir, backupDir string, newest int64) (c *checkpoint, bad []string) {
-	c, err := loadWithFlights(f, dir, ringName, metaName)
+// choose reads the checkpoint that the replay starts from; nil is none: everything is replayed. What was there and could
+// not be used is in bad.
+func choose(f vfs.FS, dir, backupDir string, files []*dataFile) (c *checkpoint, bad []string) {
+	newest := int64(0) // what the data files know
+	for _, d := range files {
+		newest = max(newest, d.meta.now.woid)
+	}
+	c, err := loadWithFlights(f, dir, ringName, metaName, files)
 	absent := errors.Is(err, errAbsent)
 	if err != nil && !absent {
 		bad = append(bad, fmt.Sprintf("the checkpoint in %s cannot be used: %v", dir, err))
@@ -34,7 +38,7 @@ func choose(f vfs.FS, dir, backupDir string, newest int64) (c *checkpoint, bad [
 		return nil, bad
 	}
 	for _, ring := range []string{ringSnappy, ringName} {
-		b, err := loadWithFlights(f, backupDir, ring, metaName)
+		b, err := loadWithFlights(f, backupDir, ring, metaName, files)
 		if err == nil {
 			b.name = filepath.Join(backupDir, ring)
 			return b, bad
@@ -46,9 +50,15 @@ func choose(f vfs.FS, dir, backupDir string, newest int64) (c *checkpoint, bad [
 	return nil, bad
 }
 
-func loadWithFlights(f vfs.FS, dir, ring, meta string) (*checkpoint, error) {
+func loadWithFlights(f vfs.FS, dir, ring, meta string, files []*dataFile) (*checkpoint, error) {
 	c, err := loadCheckpoint(f, dir, ring, meta)
-	if err != nil || c.ours {
+	if err == nil && !c.summed {
+		err = c.plausible(files)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if c.ours {
 		return c, err
 	}
 	if c.puts, err = loadFlights(f, filepath.Join(dir, inflightPuts)); err != nil {
@@ -58,6 +68,42 @@ func loadWithFlights(f vfs.FS, dir, ring, meta string) (*checkpoint, error) {
 		return nil, err
 	}
 	return c, nil
+}
+
+// plausible looks for damage in a checkpoint without a checksum, as Flume's are: its meta says how many events of which
+// file there are, and no event lies behind the end of a file that is as long as its own meta says. Where a file is not
+// there that the checkpoint needs it is believed all the same, for without it even less could be said of what is lost.
+func (c *checkpoint) plausible(files []*dataFile) error {
+	has := map[uint32]*dataFile{}
+	for _, d := range files {
+		has[d.id] = d
+	}
+	says := map[uint32]int{}
+	for _, a := range c.active {
+		if has[a.file] == nil {
+			return nil
+		}
+		says[a.file] = a.count
+	}
+	counts, wrong := map[uint32]int{}, error(nil)
+	for _, b := range c.queue {
+		for _, p := range b {
+			counts[p.File()]++
+			d := has[p.File()]
+			switch {
+			case p.File() == 0:
+				return fmt.Errorf("%s is damaged: it names log-0, and there is no such file", c.name)
+			case d != nil && p.Offset() >= d.size && d.size >= d.meta.now.position && wrong == nil:
+				wrong = fmt.Errorf("%s is damaged: it names an event at %d of log-%d, which has %d bytes", c.name, p.Offset(), d.id, d.size)
+			}
+		}
+	}
+	for id, n := range counts {
+		if c.version != 2 && says[id] != n {
+			return fmt.Errorf("%s is damaged: it names %d events of log-%d and its meta %d", c.name, n, id, says[id])
+		}
+	}
+	return wrong
 }
 
 func loadFlights(f vfs.FS, name string) ([]flight, error) {

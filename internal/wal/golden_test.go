@@ -296,6 +296,11 @@ func TestGoldenDirectories(t *testing.T) {
 			if rec.Doubtful+len(rec.Missing)+rec.Strange != 0 {
 				t.Errorf("recovery: %+v", rec)
 			}
+			for _, n := range rec.Notes {
+				if strings.Contains(n, "is damaged") {
+					t.Errorf("a note: %s", n)
+				}
+			}
 			half := c.Events / 2
 			if half > 0 {
 				x, err := l.Take(half, 1<<30)

@@ -172,7 +172,7 @@ func look(f vfs.FS, o *Options) (*found, error) {
 		newest = max(newest, d.meta.now.woid)
 	}
 	largest := max(newest, largestOrder(f, o.CheckpointDir, o.BackupDir))
-	ck, bad := choose(f, o.CheckpointDir, o.BackupDir, newest)
+	ck, bad := choose(f, o.CheckpointDir, o.BackupDir, list.files)
 	got, err := replay(f, o, list.files, ck)
 	if err != nil {
 		return nil, err

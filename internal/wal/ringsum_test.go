@@ -58,3 +58,38 @@ func TestADamagedCheckpointIsNotBelieved(t *testing.T) {
 		}
 	}
 }
+
+// Flume's checkpoint has no checksum. What it says that cannot be is damage of its own, not of the data files.
+func TestADamagedCheckpointOfFlumeIsNotBelieved(t *testing.T) {
+	for _, c := range goldenCases(t) {
+		if c.Name != "puts-clean" {
+			continue
+		}
+		for name, damage := range map[string]struct {
+			at int64
+			b  []byte
+		}{"zeros": {0, make([]byte, slotSize)}, "a newer file": {2, []byte{1}}, "behind a file's end": {4, []byte{0x7f}}} {
+			m := unpack(t, c.Name)
+			o := c.options(t, m)
+			ck, err := loadCheckpoint(m, o.CheckpointDir, ringName, metaName)
+			if err != nil || ck.size == 0 || ck.summed {
+				t.Fatalf("%+v, %v", ck, err)
+			}
+			mb, err := readFile(m, filepath.Join(o.CheckpointDir, metaName), 1<<20)
+			if err != nil {
+				t.Fatal(err)
+			}
+			meta, err := decodeCheckpointMeta(mb)
+			if err != nil {
+				t.Fatal(err)
+			}
+			at := queueAt + int64(meta.head)*slotSize
+			poke(t, m, filepath.Join(o.CheckpointDir, ringName), at+damage.at, damage.b...)
+			l, rec, err := Open(m, o)
+			if err != nil || len(rec.Notes) != 1 || !strings.Contains(rec.Notes[0], "checkpoint is damaged") || rec.Checkpoint != "" || len(rec.Missing)+rec.Strange > 0 {
+				t.Fatalf("%s: %+v, %v", name, rec, err)
+			}
+			c.compare(t, drain(t, l, 10), c.want(t))
+		}
+	}
+}
