@@ -131,8 +131,8 @@ func (c *channel) tell(r *wal.Recovery) {
 	for file, events := range r.Missing {
 		c.notes.Error("a data file is not there, and its events are lost unless it comes back", "file", file, "events", events)
 	}
-	if r.Strange > 0 {
-		c.notes.Error("the checkpoint names places where no event can be", "events", r.Strange)
+	for file, events := range r.Strange {
+		c.notes.Error("events of the checkpoint are lost: its data file has no record where they were", "file", file, "events", events)
 	}
 }
 

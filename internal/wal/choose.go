@@ -13,7 +13,7 @@ import (
 // choose reads the checkpoint that the replay starts from; nil is none: everything is replayed. What was there and could
 // not be used is in bad.
 func choose(f vfs.FS, dir, backupDir string, files []*dataFile) (c *checkpoint, bad []string) {
-	newest := int64(0) // what the data files know
+	newest := int64(0) // that the data files know
 	for _, d := range files {
 		newest = max(newest, d.meta.now.woid)
 	}
@@ -93,7 +93,7 @@ func (c *checkpoint) plausible(files []*dataFile) error {
 			switch {
 			case p.File() == 0:
 				return fmt.Errorf("%s is damaged: it names log-0, and there is no such file", c.name)
-			case d != nil && p.Offset() >= d.size && d.size >= d.meta.now.position && wrong == nil:
+			case d != nil && p.Offset() >= d.size && d.lacks == 0 && wrong == nil:
 				wrong = fmt.Errorf("%s is damaged: it names an event at %d of log-%d, which has %d bytes", c.name, p.Offset(), d.id, d.size)
 			}
 		}

@@ -27,6 +27,11 @@ type dataFile struct {
 	size    int64       // when it was opened
 
 	meta dataMeta
+	// last: no later file of its directory has a record. Only such a file can have an end that nobody was told of, for a
+	// file is synced before anything is written to the next.
+	last bool
+	// lacks: so many bytes the file had more when its meta was written.
+	lacks int64
 	// stale: the meta on the disk has to be written again.
 	stale bool
 	// written is up to where records are whole, so that they may be read.
@@ -35,7 +40,10 @@ type dataFile struct {
 
 // scanner returns a reader of the file's records from pos on.
 func (d *dataFile) scanner(r io.ReaderAt, pos int64) scanner {
-	return scanner{r: r, size: d.size, version: d.version, cipher: d.cipher, pos: pos, block: scanBlock}
+	return scanner{
+		r: r, size: d.size, version: d.version, cipher: d.cipher, pos: pos, block: scanBlock,
+		tears: d.last && d.lacks == 0, lacks: d.lacks,
+	}
 }
 
 func (d *dataFile) metaPath() string { return d.path + ".meta" }
@@ -107,11 +115,62 @@ func listFiles(f vfs.FS, o *Options) (*listing, error) {
 			if note != "" {
 				l.notes = append(l.notes, note)
 			}
+			if m := d.meta.now.position; m > d.size {
+				// What its marks say of the rest is not to be relied on.
+				d.lacks, d.stale = m-d.size, true
+				d.meta.now, d.meta.before = mark{}, mark{}
+			}
 			l.files = append(l.files, d)
 		}
 	}
 	slices.SortFunc(l.files, func(a, b *dataFile) int { return cmp.Compare(a.id, b.id) })
-	return l, nil
+	return l, l.findLast(f)
+}
+
+// findLast marks the last file with records of every directory. Those behind it were made when the last run began, or
+// were about to be written to.
+func (l *listing) findLast(f vfs.FS) error {
+	found := make([]bool, len(l.empty))
+	for _, d := range slices.Backward(l.files) {
+		if found[d.dir] {
+			continue
+		}
+		d.last = true
+		has, err := d.hasRecords(f)
+		if err != nil {
+			return fmt.Errorf("reading %s: %w", d.path, err)
+		}
+		found[d.dir] = has
+	}
+	return nil
+}
+
+// hasRecords tells whether anything but fill, or zeros, has been written into the file.
+func (d *dataFile) hasRecords(f vfs.FS) (bool, error) {
+	if d.lacks > 0 {
+		return true, nil
+	}
+	r, err := f.Open(d.path)
+	if err != nil {
+		return false, err
+	}
+	defer r.Close()
+	s := d.scanner(r, d.begins())
+	s.block = peekBytes
+	zeros, err := s.zeros(s.pos)
+	if err != nil {
+		return false, err
+	}
+	b, err := s.view(s.pos+zeros, 1)
+	return len(b) > 0 && b[0] != opEnd, err
+}
+
+// begins is where the first record stands.
+func (d *dataFile) begins() int64 {
+	if d.version == 2 {
+		return v2Header
+	}
+	return 0
 }
 
 const metaLimit = 1 << 16
@@ -229,7 +288,7 @@ func (d *dataFile) reads(f vfs.FS) (bool, error) {
 	}
 	defer r.Close()
 	s := d.scanner(r, 0)
-	s.block = peekBytes
+	s.block, s.tears = peekBytes, true
 	_, err = s.next()
 	var bad *badRecord
 	if !errors.As(err, &bad) {

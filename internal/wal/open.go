@@ -2,10 +2,12 @@ package wal
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -30,7 +32,7 @@ type Recovery struct {
 	Damaged     []Damage       // records that could not be read and were set aside
 	Doubtful    int            // events that were put, and a damaged record may have committed: they are in the log
 	Missing     map[string]int // events whose data file is not there
-	Strange     int            // pointers to no place of a data file
+	Strange     map[string]int // events of the checkpoint, by data file, for which it has no record
 	Uncommitted int            // transactions of puts that were never committed: they are not in the log
 }
 
@@ -148,7 +150,11 @@ func (l *Log) open() (*Recovery, error) {
 	if err := l.openLanes(x); err != nil {
 		return nil, err
 	}
-	// In this order: what a damaged record may have committed is committed before the record is gone.
+	// In this order: a cut off write ends its file before anything is written behind it, and what a damaged record may
+	// have committed is committed before the record is gone.
+	if err := l.endTorn(x); err != nil {
+		return nil, err
+	}
 	if err := l.commitDoubtful(x); err != nil {
 		return nil, err
 	}
@@ -181,7 +187,7 @@ func look(f vfs.FS, o *Options) (*found, error) {
 	x := &found{list: list, ck: ck, got: got}
 	x.rec = &Recovery{
 		Events: got.size, Files: len(list.files), Notes: append(list.notes, bad...),
-		Strange: got.strange, Uncommitted: got.rest, Missing: map[string]int{},
+		Strange: map[string]int{}, Uncommitted: got.rest, Missing: map[string]int{},
 	}
 	if ck != nil {
 		x.rec.Checkpoint = ck.name
@@ -209,6 +215,9 @@ func look(f vfs.FS, o *Options) (*found, error) {
 	for _, m := range got.missing {
 		x.rec.Missing[fmt.Sprintf("log-%d", m.file)] = m.count
 	}
+	for d, n := range got.strange {
+		x.rec.Strange[d.path] = n
+	}
 	return x, nil
 }
 
@@ -220,10 +229,23 @@ func (f *fileScan) damageOf(b *badRecord) Damage {
 func (x *found) refuse(o *Options) error {
 	if o.Strict && len(x.rec.Damaged) > 0 {
 		d := x.rec.Damaged[0]
+		more := ""
+		switch n := len(x.rec.Damaged) - 1; n {
+		case 0:
+		case 1:
+			more = ", and so is another place"
+		default:
+			more = fmt.Sprintf(", and so are %d other places", n)
+		}
 		return &RefusedError{
-			What: fmt.Sprintf("%s is damaged at %d (%s), and %d places in all are; damage is not to be passed over",
-				d.Path, d.Offset, d.Reason, len(x.rec.Damaged)),
+			What: fmt.Sprintf("%s is damaged at %d (%s)%s; damage is not to be passed over",
+				d.Path, d.Offset, d.Reason, more),
 			Damaged: x.rec.Damaged,
+		}
+	}
+	if o.Strict {
+		for _, d := range slices.SortedFunc(maps.Keys(x.got.strange), func(a, b *dataFile) int { return cmp.Compare(a.id, b.id) }) {
+			return &RefusedError{What: fmt.Sprintf("%s has no record of %d events that the checkpoint has in it; damage is not to be passed over", d.path, x.got.strange[d])}
 		}
 	}
 	if len(x.got.missing) == 0 {

@@ -86,7 +86,7 @@ func TestADamagedCheckpointOfFlumeIsNotBelieved(t *testing.T) {
 			at := queueAt + int64(meta.head)*slotSize
 			poke(t, m, filepath.Join(o.CheckpointDir, ringName), at+damage.at, damage.b...)
 			l, rec, err := Open(m, o)
-			if err != nil || len(rec.Notes) != 1 || !strings.Contains(rec.Notes[0], "checkpoint is damaged") || rec.Checkpoint != "" || len(rec.Missing)+rec.Strange > 0 {
+			if err != nil || len(rec.Notes) != 1 || !strings.Contains(rec.Notes[0], "checkpoint is damaged") || rec.Checkpoint != "" || len(rec.Missing)+len(rec.Strange) > 0 {
 				t.Fatalf("%s: %+v, %v", name, rec, err)
 			}
 			c.compare(t, drain(t, l, 10), c.want(t))
