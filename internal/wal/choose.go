@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 
 	"github.com/sluice-io/sluice/internal/vfs"
 )
@@ -143,6 +144,38 @@ func unpublished(f vfs.FS, dir string, newest int64) *checkpoint {
 		}
 	}
 	return best
+}
+
+// isNamed tells whether any checkpoint in dirs names a data file, or one is there that cannot be read.
+func isNamed(f vfs.FS, id uint32, dirs ...string) bool {
+	for _, dir := range dirs {
+		if dir == "" {
+			continue
+		}
+		metas := 0
+		for _, name := range metaNames() {
+			b, err := readFile(f, filepath.Join(dir, name), checkpointLimit*16)
+			if errors.Is(err, fs.ErrNotExist) {
+				continue
+			}
+			m, err := decodeCheckpointMeta(b)
+			if err != nil || slices.ContainsFunc(m.active, func(c fileCount) bool { return c.file == id }) {
+				return true
+			}
+			metas++
+		}
+		if metas > 0 {
+			continue
+		}
+		if c, err := loadCheckpoint(f, dir, ringName, metaName); err == nil { // of version 2, without a meta
+			for _, b := range c.queue {
+				if slices.ContainsFunc(b, func(p Pointer) bool { return p.File() == id }) {
+					return true
+				}
+			}
+		}
+	}
+	return false
 }
 
 // metaOrder is the write order ID in a checkpoint.meta, 0 when it cannot be read.

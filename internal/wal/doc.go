@@ -105,6 +105,7 @@
 //   - A write that the end of a run has cut off, so that nothing follows it and its end was not written, is the end of
 //     its file: one byte 80 makes it so for Flume too. Only the last file of a directory that has records can end like
 //     that; of an earlier one, and of one that its meta says was longer, such an end is damage.
+//   - A file log-N without a meta that does not begin with a record, and that no checkpoint names, is passed over.
 //   - What a checkpoint has in a file that has no record of it is lost and told in [Recovery].Strange.
 //   - A damaged record before others is set aside ([Options].SetAside), made void, and told in [Recovery].Damaged. Where
 //     its length cannot be believed the next record is looked for.

@@ -71,6 +71,9 @@ type listing struct {
 	notes []string
 }
 
+// errForeign: a file that is named like a data file has no meta and nothing of a record.
+var errForeign = errors.New("it is no data file")
+
 // listFiles reads names and metas of all data files. Nothing is changed.
 func listFiles(f vfs.FS, o *Options) (*listing, error) {
 	l := &listing{empty: make([]bool, len(o.DataDirs))}
@@ -94,11 +97,11 @@ func listFiles(f vfs.FS, o *Options) (*listing, error) {
 			if e.Dir {
 				continue
 			}
-			l.empty[i] = false
 			d := &dataFile{id: id, dir: i, path: filepath.Join(dir, e.Name), size: e.Size, version: formatVersion}
 			_, hasMeta := names[e.Name+".meta"]
 			d.written.Store(e.Size)
 			if e.Size == 0 && !hasMeta {
+				l.empty[i] = false
 				continue
 			}
 			if id == 0 {
@@ -107,11 +110,16 @@ func listFiles(f vfs.FS, o *Options) (*listing, error) {
 			if other := byID[id]; other != nil {
 				return nil, fmt.Errorf("opening %s: %s has the same number; one of them belongs elsewhere", d.path, other.path)
 			}
-			byID[id] = d
 			note, err := d.readMeta(f, o)
+			if errors.Is(err, errForeign) && !isNamed(f, id, o.CheckpointDir, o.BackupDir) {
+				l.notes = append(l.notes, fmt.Sprintf("%s has no meta, does not begin with a record and is in no checkpoint: it is no data file and is passed over", d.path))
+				continue
+			}
 			if err != nil {
 				return nil, err
 			}
+			byID[id] = d
+			l.empty[i] = false
 			if note != "" {
 				l.notes = append(l.notes, note)
 			}
@@ -193,7 +201,11 @@ func (d *dataFile) readMeta(f vfs.FS, o *Options) (note string, err error) {
 		if !d.spareMeta(f) {
 			d.meta = dataMeta{file: d.id}
 			if reads, rerr := d.reads(f); rerr != nil || !reads {
-				return "", fmt.Errorf("opening %s: its meta file cannot be read, and without it neither can the data: %w", d.path, errors.Join(err, rerr))
+				if foreign, ferr := d.isForeign(f); missing && rerr == nil && ferr == nil && foreign {
+					rerr = errForeign
+				}
+				return "", fmt.Errorf("opening %s: its meta file cannot be read, and without it neither can the data; put %s back, or move the file to another directory if it does not belong here: %w",
+					d.path, filepath.Base(d.metaPath()), errors.Join(err, rerr))
 			}
 		}
 		d.stale = true
@@ -308,6 +320,20 @@ func (d *dataFile) reads(f vfs.FS) (bool, error) {
 		_, ok = s.frame(end)
 	}
 	return !ok, nil
+}
+
+// isForeign tells whether the file begins with a byte that no data file begins with.
+func (d *dataFile) isForeign(f vfs.FS) (bool, error) {
+	r, err := f.Open(d.path)
+	if err != nil {
+		return false, err
+	}
+	defer r.Close()
+	var b [1]byte
+	if n, err := r.ReadAt(b[:], 0); n < len(b) {
+		return false, err
+	}
+	return b[0] != opRecord && b[0] != opNoop && b[0] != opEnd, nil
 }
 
 // frame tells where the record at off ends, if it has the outside of one.
