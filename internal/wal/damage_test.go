@@ -262,7 +262,7 @@ func TestDamageInTheQueue(t *testing.T) {
 		if err := l.Close(true); err != nil {
 			t.Fatal(err)
 		}
-		poke(t, m, "/d/log-1", at[1]+40, 'X')
+		poke(t, m, "/d/log-1", at[1]+2, 0xff) // its length: what is set aside ends where the next record begins
 		poke(t, m, "/d/log-1", at[3], opNoop)
 		aside := 0
 		o.SetAside = func(d Damage) error {

@@ -4,9 +4,9 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -453,18 +453,30 @@ func (l *Log) Close(checkpoint bool) error {
 // mostDamage is how many bytes of a damaged record are kept.
 const mostDamage = 16 << 20
 
-// recordBytes returns what stands at off: as many bytes as the record says it has, where that can be.
-func recordBytes(r interface {
-	ReadAt([]byte, int64) (int, error)
-}, off, size int64) (int64, []byte) {
-	n := size - off
-	var head [framing]byte
-	if m, _ := r.ReadAt(head[:], off); m == framing {
-		if k := int64(int32(binary.BigEndian.Uint32(head[1:]))); k >= 0 && off+framing+k <= size {
-			n = framing + k
+// recordBytes returns what stands at off of a file that has records up to size: a record, or all up to the next. What is
+// said of its length there may be what is wrong.
+func recordBytes(r io.ReaderAt, d *dataFile, off, size int64) (int64, []byte, error) {
+	s := d.scanner(r, off)
+	s.size, s.tears, s.lacks = size, false, 0
+	u := &undecodable{}
+	var n int64
+	rec, err := s.decode(off)
+	switch {
+	case s.is(off, opRecord) && err == nil:
+		n = rec.size
+	case err == nil || errors.As(err, &u) || errors.Is(err, errCut):
+		var bad *badRecord
+		if err := s.bad(u); !errors.As(err, &bad) {
+			return 0, nil, err
 		}
+		n = min(bad.next, size) - off
+	default:
+		return 0, nil, err
 	}
-	b := make([]byte, min(n, mostDamage))
-	m, _ := r.ReadAt(b, off)
-	return n, b[:m]
+	b := make([]byte, max(0, min(n, mostDamage)))
+	m, err := r.ReadAt(b, off)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return 0, nil, err
+	}
+	return n, b[:m], nil
 }
