@@ -58,7 +58,7 @@ func (u *upkeep) run(c *channel) {
 			}
 		case <-syncs.C:
 			if u.unsynced.Swap(false) {
-				u.report(c.log.Sync(context.Background()), "syncing what was taken")
+				u.sync(c.log)
 			}
 		}
 	}
@@ -71,13 +71,22 @@ func (u *upkeep) checkpoint(log *wal.Log) {
 	} else if err != nil {
 		u.failedCheckpoints.Add(1)
 	}
-	u.report(err, "writing a checkpoint")
+	u.report(err)
 	u.tail.Store(log.Tail() + longTail) // where it failed, not again at once
 }
 
-func (u *upkeep) report(err error, doing string) {
+func (u *upkeep) sync(log *wal.Log) {
+	err := log.Sync(context.Background())
 	if err != nil {
-		u.trouble.Report(slog.LevelWarn, fmt.Errorf("%s: %w", doing, err), 0)
+		err = fmt.Errorf("syncing what was taken: %w", err)
+	}
+	u.report(err)
+}
+
+// report tells what the log could not do; the log says what that is.
+func (u *upkeep) report(err error) {
+	if err != nil {
+		u.trouble.Report(slog.LevelWarn, err, 0)
 		return
 	}
 	u.trouble.End()
