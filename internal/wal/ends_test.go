@@ -52,6 +52,7 @@ func TestTheEndOfAnEarlierFileIsDamage(t *testing.T) {
 		{"between two, known to the checkpoint", func(at []int64) int64 { return at[3] }, true, "a b e", 2, 0},
 		{"all of it, known to the checkpoint", func([]int64) int64 { return 0 }, true, "e", 4, 0},
 		{"in a put", func(at []int64) int64 { return at[4] + 20 }, false, "a b e c", 0, 1},
+		{"in a put's event", func(at []int64) int64 { return at[5] - 3 }, false, "a b e c", 0, 1},
 		{"between two", func(at []int64) int64 { return at[4] }, false, "a b e c", 0, 1},
 		{"in a commit", func(at []int64) int64 { return at[5] + 12 }, false, "a b e c d", 0, 2},
 	} {

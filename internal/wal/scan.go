@@ -354,6 +354,9 @@ func (s *scanner) bad(u *undecodable) error {
 	}
 	if !found && b.next == s.size {
 		if !b.torn {
+			if b.head.kind == kindPut || b.head.kind == kindTake {
+				b.head = record{} // more than this record may be missing: also a commit
+			}
 			b.next = s.pos + max(1, s.filled(s.pos)-s.pos)
 		}
 		if s.lacks > 0 {
