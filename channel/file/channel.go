@@ -139,8 +139,8 @@ func (c *channel) tell(r *wal.Recovery) {
 		c.doubled.Add(int64(r.Doubtful))
 		c.notes.Warn("events are delivered that a damaged record may or may not have committed: they may come twice", "events", r.Doubtful)
 	}
-	if r.Strange > 0 {
-		c.notes.Error("the checkpoint names places where no event can be", "events", r.Strange)
+	for file, events := range r.Strange {
+		c.notes.Error("events of the checkpoint are lost: its data file has no record where they were", "file", file, "events", events)
 	}
 }
 

@@ -73,7 +73,7 @@ type Damage struct {
 
 // Sound reports whether nothing is damaged.
 func (x *Findings) Sound() bool {
-	return len(x.Damage) == 0 && x.Unreadable == 0 && len(x.Locked) == 0 && len(x.Report.Missing) == 0 && x.Report.Strange == 0
+	return len(x.Damage) == 0 && x.Unreadable == 0 && len(x.Locked) == 0 && len(x.Report.Missing) == 0 && len(x.Report.Strange) == 0
 }
 
 // Users are the processes that have the channel open, as far as this one may know.
@@ -154,7 +154,9 @@ func isLocked(f *wal.FileReport) (bool, error) {
 	case f.Key == "" || !f.Torn && len(f.Damaged) == 0:
 		return false, nil
 	case !f.Counted:
-		if at = f.Start; f.Data != at {
+		at = f.Start
+		all := len(f.Damaged) == 1 && f.Damaged[0].Offset == at && at+f.Damaged[0].Length == f.Data
+		if f.Data != at && !all {
 			return false, nil
 		}
 	case f.Puts+f.Takes+f.Commits+f.Rollback > 0:

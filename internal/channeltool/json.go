@@ -36,7 +36,7 @@ type (
 		Locked        []string       `json:"wrongKey"`
 		Torn          []jsonDamage   `json:"cutOff"`
 		Missing       map[string]int `json:"missingFiles"`
-		Strange       int            `json:"strangePointers"`
+		Strange       map[string]int `json:"lostInFiles"`
 		Notes         []string       `json:"notes"`
 	}
 	jsonProcess struct {

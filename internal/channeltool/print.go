@@ -187,8 +187,8 @@ func (x *Findings) damageLines() []string {
 	for _, name := range slices.Sorted(maps.Keys(r.Missing)) {
 		out = append(out, fmt.Sprintf("%s is missing, and %s with it", name, Count(int64(r.Missing[name]), "event")))
 	}
-	if r.Strange > 0 {
-		out = append(out, fmt.Sprintf("%s of the checkpoint lie behind the end of their file", Count(int64(r.Strange), "event")))
+	for _, path := range slices.Sorted(maps.Keys(r.Strange)) {
+		out = append(out, fmt.Sprintf("%s has no record of %s that the checkpoint has in it", path, Count(int64(r.Strange[path]), "event")))
 	}
 	return out
 }
@@ -297,8 +297,8 @@ func (r *Repaired) Print(w io.Writer, quarantine string) {
 	for _, name := range slices.Sorted(maps.Keys(rec.Missing)) {
 		fmt.Fprintf(w, "given up, for %s is missing: %s\n", name, Count(int64(rec.Missing[name]), "event"))
 	}
-	if rec.Strange > 0 {
-		fmt.Fprintf(w, "given up, for they lie behind the end of their file: %s\n", Count(int64(rec.Strange), "event"))
+	for _, path := range slices.Sorted(maps.Keys(rec.Strange)) {
+		fmt.Fprintf(w, "given up, for %s has no record of them: %s\n", path, Count(int64(rec.Strange[path]), "event"))
 	}
 	lost := r.Before.Unreadable
 	if lost > 0 {

@@ -44,7 +44,8 @@ func CheckFiles(f vfs.FS, o Options, mend bool) (out []FileReport, err error) {
 		out = append(out, fr)
 	}
 	for i, d := range list.files {
-		s := &fileScan{file: d, torn: c.torn[d.id]}
+		s := &fileScan{file: d, end: out[i].Data}
+		s.cut = slices.Contains(c.torn, d)
 		for _, b := range c.damage {
 			switch {
 			case b.file != d:
@@ -55,8 +56,14 @@ func CheckFiles(f vfs.FS, o Options, mend bool) (out []FileReport, err error) {
 			}
 		}
 		if mend {
-			if err := l.repair(&found{got: &replayed{scans: []*fileScan{s}}}); err != nil {
+			x := &found{got: &replayed{scans: []*fileScan{s}}}
+			if err := errors.Join(l.endTorn(x), l.repair(x)); err != nil {
 				return nil, err
+			}
+			if d.lacks > 0 && d.version != 2 && len(out[i].Left) == 0 {
+				if err := writeMeta(f, d); err != nil {
+					return nil, err
+				}
 			}
 		}
 	}
@@ -68,7 +75,7 @@ type check struct {
 	put    map[checkedTx]uint32 // transactions of puts without an end, and the file of their last record
 	before map[uint32]uint32    // the data file before in the same directory
 	damage []checkedDamage
-	torn   map[uint32]*badRecord
+	torn   []*dataFile // that end in a write that was cut off
 }
 
 // A checkedTx is a transaction in a data directory.
@@ -96,9 +103,7 @@ func (c *check) read(f vfs.FS, d *dataFile) (FileReport, error) {
 		return fr, err
 	}
 	defer r.Close()
-	if d.version == 2 {
-		fr.Start = v2Header
-	}
+	fr.Start = d.begins()
 	s := d.scanner(r, fr.Start)
 	for {
 		rec, err := s.next()
@@ -109,12 +114,12 @@ func (c *check) read(f vfs.FS, d *dataFile) (FileReport, error) {
 			fr.add(rec.kind)
 			c.record(d, &rec)
 		case errors.Is(err, io.EOF):
+			if s.cut {
+				c.torn = append(c.torn, d)
+			}
 			return fr, nil
 		case errors.As(err, &bad) && bad.torn:
-			if c.torn == nil {
-				c.torn = map[uint32]*badRecord{}
-			}
-			c.torn[d.id] = bad
+			c.torn = append(c.torn, d)
 			fr.Torn, fr.Data = true, bad.at
 			return fr, nil
 		case errors.As(err, &bad):

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"io/fs"
 	"path/filepath"
@@ -23,6 +24,8 @@ const (
 	slotHome     = 3 // ours: which data directories it is of
 	slotMarker   = 4 // not 0: half written
 	slotActive   = 5 // version 2: data files and how many events each has
+	slotSum      = 5 // ours: sumMagic, and the checksum of the queue
+	ownSlots     = 6 // how many the head of ours has
 	slotQueue    = 1029
 	slotSize     = 8
 	queueAt      = slotQueue * slotSize
@@ -44,8 +47,9 @@ const (
 	backupComplete  = "backupComplete"
 	lockName        = "in_use.lock"
 	upgradePrefix   = "checkpoint-backup-"
-	ringBlock       = 1 << 16 // pointers read at a time
-	checkpointLimit = 1 << 20 // bytes of checkpoint.meta: 14 for each data file with events
+	ringBlock       = 1 << 16    // pointers read at a time
+	checkpointLimit = 1 << 20    // bytes of checkpoint.meta: 14 for each data file with events
+	sumMagic        = 0x53554d31 // "SUM1"
 )
 
 // A checkpoint is the queue at a moment: what a replay starts from.
@@ -55,6 +59,8 @@ type checkpoint struct {
 	version int
 	ours    bool        // this package wrote it: nothing was in flight, whatever the in-flight files say
 	home    int64       // of ours: its data directories
+	summed  bool        // its checksum is right
+	active  []fileCount // what its meta says; version 2: nothing
 	slots   int         // the capacity it was written for
 	size    int         // pointers in queue
 	queue   [][]Pointer // in order, in blocks
@@ -247,7 +253,7 @@ func decodeCheckpoint(slots io.ReaderAt, size int64, mb []byte, hasMeta bool, ri
 	if size < queueAt+slotSize || size%slotSize != 0 {
 		return nil, fmt.Errorf("%s has %d bytes, which no checkpoint has", ring, size)
 	}
-	var head [slotActive * slotSize]byte
+	var head [ownSlots * slotSize]byte
 	if _, err := slots.ReadAt(head[:], 0); err != nil {
 		return nil, fmt.Errorf("reading %s: %w", ring, err)
 	}
@@ -277,7 +283,7 @@ func decodeCheckpoint(slots io.ReaderAt, size int64, mb []byte, hasMeta bool, ri
 	case m.size < 0 || m.size > has || m.head < 0 || m.head >= has:
 		return nil, fmt.Errorf("%s: a queue of %d from slot %d does not fit %d slots", meta, m.size, m.head, has)
 	}
-	c.slots, c.size, c.home = has, m.size, slot(slotHome)
+	c.slots, c.size, c.home, c.active = has, m.size, slot(slotHome), m.active
 	c.ours = hasMeta && slot(slotOwner) == c.woid && c.woid != 0
 	first := min(m.size, has-m.head)
 	if err := c.readQueue(slots, m.head, first); err != nil {
@@ -286,7 +292,42 @@ func decodeCheckpoint(slots io.ReaderAt, size int64, mb []byte, hasMeta bool, ri
 	if err := c.readQueue(slots, 0, m.size-first); err != nil {
 		return nil, fmt.Errorf("reading %s: %w", ring, err)
 	}
+	// The next checkpoint of Flume leaves the sum where it is, and another owner than its own.
+	if sum := uint64(slot(slotSum)); c.ours && sum>>32 == sumMagic {
+		var s ringSum
+		for _, b := range c.queue {
+			s.add(b)
+		}
+		if uint32(sum) != s.of(c.woid, m.head) {
+			return nil, fmt.Errorf("%s is damaged: its checksum is wrong", ring)
+		}
+		c.summed = true
+	}
 	return c, nil
+}
+
+// A ringSum is the checksum of a checkpoint of ours: CRC-32C of the queue's slots in order, and of what says which they
+// are. Its zero value is that of no slots.
+type ringSum struct {
+	crc uint32
+	n   int
+	buf []byte
+}
+
+func (s *ringSum) add(ps []Pointer) {
+	s.buf = s.buf[:0]
+	for _, p := range ps {
+		s.buf = binary.BigEndian.AppendUint64(s.buf, uint64(p))
+	}
+	s.crc = crc32.Update(s.crc, crc32.MakeTable(crc32.Castagnoli), s.buf)
+	s.n += len(ps)
+}
+
+func (s *ringSum) of(woid int64, head int) uint32 {
+	b := binary.BigEndian.AppendUint64(nil, uint64(woid))
+	b = binary.BigEndian.AppendUint64(b, uint64(s.n))
+	b = binary.BigEndian.AppendUint64(b, uint64(head))
+	return crc32.Update(s.crc, crc32.MakeTable(crc32.Castagnoli), b)
 }
 
 func (c *checkpoint) readQueue(slots io.ReaderAt, from, n int) error {

@@ -13,10 +13,14 @@ import (
 	"github.com/sluice-io/sluice/internal/vfs"
 )
 
-// choose reads the checkpoint that the replay starts from; nil is none: everything is replayed. newest is the largest
-// write order ID that a data file's meta names. What was there and could not be used is in bad.
-func choose(f vfs.FS, dir, backupDir string, newest int64) (c *checkpoint, bad []string) {
-	c, err := loadWithFlights(f, dir, ringName, metaName)
+// choose reads the checkpoint that the replay starts from; nil is none: everything is replayed. What was there and could
+// not be used is in bad.
+func choose(f vfs.FS, dir, backupDir string, files []*dataFile) (c *checkpoint, bad []string) {
+	newest := int64(0) // that the data files know
+	for _, d := range files {
+		newest = max(newest, d.meta.now.woid)
+	}
+	c, err := loadWithFlights(f, dir, ringName, metaName, files)
 	absent := errors.Is(err, errAbsent)
 	if err != nil && !absent {
 		bad = append(bad, fmt.Sprintf("the checkpoint in %s cannot be used: %v", dir, err))
@@ -37,7 +41,7 @@ func choose(f vfs.FS, dir, backupDir string, newest int64) (c *checkpoint, bad [
 		return nil, bad
 	}
 	for _, ring := range []string{ringSnappy, ringName} {
-		b, err := loadWithFlights(f, backupDir, ring, metaName)
+		b, err := loadWithFlights(f, backupDir, ring, metaName, files)
 		if err == nil {
 			b.name = filepath.Join(backupDir, ring)
 			return b, bad
@@ -80,9 +84,15 @@ func (c *checkpoint) ofAnother(o *Options, files []*dataFile) bool {
 	return len(files) > 0
 }
 
-func loadWithFlights(f vfs.FS, dir, ring, meta string) (*checkpoint, error) {
+func loadWithFlights(f vfs.FS, dir, ring, meta string, files []*dataFile) (*checkpoint, error) {
 	c, err := loadCheckpoint(f, dir, ring, meta)
-	if err != nil || c.ours {
+	if err == nil && !c.summed {
+		err = c.plausible(files)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if c.ours {
 		return c, err
 	}
 	if c.puts, err = loadFlights(f, filepath.Join(dir, inflightPuts)); err != nil {
@@ -92,6 +102,42 @@ func loadWithFlights(f vfs.FS, dir, ring, meta string) (*checkpoint, error) {
 		return nil, err
 	}
 	return c, nil
+}
+
+// plausible looks for damage in a checkpoint without a checksum, as Flume's are: its meta says how many events of which
+// file there are, and no event lies behind the end of a file that is as long as its own meta says. Where a file is not
+// there that the checkpoint needs it is believed all the same, for without it even less could be said of what is lost.
+func (c *checkpoint) plausible(files []*dataFile) error {
+	has := map[uint32]*dataFile{}
+	for _, d := range files {
+		has[d.id] = d
+	}
+	says := map[uint32]int{}
+	for _, a := range c.active {
+		if has[a.file] == nil {
+			return nil
+		}
+		says[a.file] = a.count
+	}
+	counts, wrong := map[uint32]int{}, error(nil)
+	for _, b := range c.queue {
+		for _, p := range b {
+			counts[p.File()]++
+			d := has[p.File()]
+			switch {
+			case p.File() == 0:
+				return fmt.Errorf("%s is damaged: it names log-0, and there is no such file", c.name)
+			case d != nil && p.Offset() >= d.size && d.lacks == 0 && wrong == nil:
+				wrong = fmt.Errorf("%s is damaged: it names an event at %d of log-%d, which has %d bytes", c.name, p.Offset(), d.id, d.size)
+			}
+		}
+	}
+	for id, n := range counts {
+		if c.version != 2 && says[id] != n {
+			return fmt.Errorf("%s is damaged: it names %d events of log-%d and its meta %d", c.name, n, id, says[id])
+		}
+	}
+	return wrong
 }
 
 func loadFlights(f vfs.FS, name string) ([]flight, error) {
@@ -131,6 +177,38 @@ func unpublished(f vfs.FS, dir string, newest int64) *checkpoint {
 		}
 	}
 	return best
+}
+
+// isNamed tells whether any checkpoint in dirs names a data file, or one is there that cannot be read.
+func isNamed(f vfs.FS, id uint32, dirs ...string) bool {
+	for _, dir := range dirs {
+		if dir == "" {
+			continue
+		}
+		metas := 0
+		for _, name := range metaNames() {
+			b, err := readFile(f, filepath.Join(dir, name), checkpointLimit*16)
+			if errors.Is(err, fs.ErrNotExist) {
+				continue
+			}
+			m, err := decodeCheckpointMeta(b)
+			if err != nil || slices.ContainsFunc(m.active, func(c fileCount) bool { return c.file == id }) {
+				return true
+			}
+			metas++
+		}
+		if metas > 0 {
+			continue
+		}
+		if c, err := loadCheckpoint(f, dir, ringName, metaName); err == nil { // of version 2, without a meta
+			for _, b := range c.queue {
+				if slices.ContainsFunc(b, func(p Pointer) bool { return p.File() == id }) {
+					return true
+				}
+			}
+		}
+	}
+	return false
 }
 
 // metaOrder is the write order ID in a checkpoint.meta, 0 when it cannot be read.

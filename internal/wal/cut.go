@@ -58,8 +58,8 @@ func (c *cut) oldest() uint32 {
 }
 
 // Checkpoint writes the queue down, so that a replay has less to read, and removes data files that nobody needs. It
-// does nothing when nothing has changed since the last. Transactions go on meanwhile; only while the queue is looked
-// at, which takes microseconds, they wait.
+// does nothing when nothing has changed since the last and no file waits to go. Transactions go on meanwhile; only while
+// the queue is looked at, which takes microseconds, they wait.
 func (l *Log) Checkpoint() error { return l.checkpoint(false) }
 
 func (l *Log) checkpoint(force bool) error {
@@ -69,7 +69,7 @@ func (l *Log) checkpoint(force bool) error {
 	l.mu.Lock()
 	changed := l.changed
 	l.mu.Unlock()
-	if !changed && !force {
+	if !changed && !force && len(c.doomed) == 0 {
 		return nil
 	}
 	if err := l.keepLocks(); err != nil {

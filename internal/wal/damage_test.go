@@ -262,7 +262,7 @@ func TestDamageInTheQueue(t *testing.T) {
 		if err := l.Close(true); err != nil {
 			t.Fatal(err)
 		}
-		poke(t, m, "/d/log-1", at[1]+40, 'X')
+		poke(t, m, "/d/log-1", at[1]+2, 0xff) // its length: what is set aside ends where the next record begins
 		poke(t, m, "/d/log-1", at[3], opNoop)
 		aside := 0
 		o.SetAside = func(d Damage) error {
@@ -391,8 +391,14 @@ func TestRefusals(t *testing.T) {
 			save(t, m, "/d/log-1.meta", (&dataMeta{file: 1, cipher: "ROT13", keyAlias: "k", iv: newIV()}).encode())
 		}, "ROT13"},
 		{"no meta, and no plain record", func(m *vfs.Memory, _ *Options) {
-			save(t, m, "/d/log-9", bytes.Repeat([]byte{0x55}, 300))
-		}, "meta"},
+			save(t, m, "/d/log-9", bytes.Repeat([]byte{opRecord, 0, 0, 0, 5, 0x55, 0x55, 0x55, 0x55, 0x55}, 30))
+		}, "put log-9.meta back"},
+		{"a file of the checkpoint without meta and record", func(m *vfs.Memory, _ *Options) {
+			save(t, m, "/d/log-1", []byte("junk junk"))
+			m.Remove("/d/log-1.meta")
+			l := &checkpointMeta{woid: 7, size: 3, active: []fileCount{{1, 3}}}
+			save(t, m, "/c/checkpoint.meta", l.encode())
+		}, "put log-1.meta back"},
 		{"a directory twice", func(_ *vfs.Memory, o *Options) { o.DataDirs = []string{"/d", "/d/"} }, "twice"},
 		{"no directories", func(_ *vfs.Memory, o *Options) { o.DataDirs = nil }, "data directory"},
 		{"no capacity", func(_ *vfs.Memory, o *Options) { o.Capacity = 0 }, "capacity"},
@@ -557,5 +563,35 @@ func TestOverCapacity(t *testing.T) {
 	}
 	if e, err := m.Stat("/c/checkpoint"); err != nil || e.Size != (2+slotQueue)*slotSize {
 		t.Errorf("%+v, %v", e, err)
+	}
+}
+
+// A file that only has the name of a data file keeps nobody from opening the log, and its number is not used.
+func TestAForeignFile(t *testing.T) {
+	o := smallOptions()
+	o.Strict = true
+	m, _ := puts(t, o, []string{"a", "b"})
+	save(t, m, "/d/log-99", []byte("junk junk"))
+	for range 2 {
+		l, rec, err := Open(m, o)
+		if err != nil || len(rec.Notes) != 1 || !strings.Contains(rec.Notes[0], "/d/log-99") || l.lanes[0].out.file.id < 100 {
+			t.Fatalf("%+v, %v", rec, err)
+		}
+		if err := l.Close(true); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if fs, err := CheckFiles(m, Options{DataDirs: o.DataDirs}, true); err != nil || fs[0].Path != "/d/log-1" {
+		t.Errorf("%+v, %v", fs, err)
+	}
+	if got := peek(t, m, "/d/log-99", 0, 9); string(got) != "junk junk" {
+		t.Errorf("it has become %q", got)
+	}
+	l, _, err := Open(m, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := bodies(t, l); got != "a b" {
+		t.Errorf("%q", got)
 	}
 }

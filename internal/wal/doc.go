@@ -68,8 +68,10 @@
 //
 // checkpoint is an array of 1029 + capacity numbers of eight bytes: version 3, write order W, W again (ours: nothing was
 // in flight), the home (ours: FNV-1a of the data directories, sorted, with 00 between), marker (1: half written), 1024
-// unused, and the ring: the queue's pointers, N << 32 | offset, in order,
-// from slot head on. checkpoint.meta is one message with its length: 1 sfixed32 version 3, 2 sfixed64 W, 3 sfixed32
+// that Flume does not use, and the ring: the queue's pointers, N << 32 | offset, in order, from slot head on. In the first
+// of the 1024 ours has "SUM1" and the CRC-32C of the queue in order, W, size and head, eight bytes each: without it a
+// flipped bit would be events that are nowhere. It counts while the second W is the first, which Flume's next checkpoint
+// ends. checkpoint.meta is one message with its length: 1 sfixed32 version 3, 2 sfixed64 W, 3 sfixed32
 // size, 4 sfixed32 head, 5 { 1 sfixed32 N, 2 sfixed32 events of it } for each file. inflightputs and inflighttakes are
 // the MD5 of the rest; transactions (ID, count, pointers, eight bytes each); 16 zero bytes. Ours are empty: a put is
 // written with its commit, and what is taken and not committed stays in the ring.
@@ -104,7 +106,10 @@
 // # How it fails
 //
 //   - A write that the end of a run has cut off, so that nothing follows it and its end was not written, is the end of
-//     its file: one byte 80 makes it so for Flume too.
+//     its file: one byte 80 makes it so for Flume too. Only the last file of a directory that has records can end like
+//     that; of an earlier one, and of one that its meta says was longer, such an end is damage.
+//   - A file log-N without a meta that does not begin with a record, and that no checkpoint names, is passed over.
+//   - What a checkpoint has in a file that has no record of it is lost and told in [Recovery].Strange.
 //   - A damaged record before others is set aside ([Options].SetAside), made void, and told in [Recovery].Damaged. Where
 //     its length cannot be believed the next record is looked for.
 //   - Puts whose commit may have been that record are in the log, after everything else, and in [Recovery].Doubtful;

@@ -28,6 +28,11 @@ type dataFile struct {
 	size    int64       // when it was opened
 
 	meta dataMeta
+	// last: no later file of its directory has a record. Only such a file can have an end that nobody was told of, for a
+	// file is synced before anything is written to the next.
+	last bool
+	// lacks: so many bytes the file had more when its meta was written.
+	lacks int64
 	// stale: the meta on the disk has to be written again.
 	stale bool
 	// written is up to where records are whole, so that they may be read.
@@ -36,7 +41,10 @@ type dataFile struct {
 
 // scanner returns a reader of the file's records from pos on.
 func (d *dataFile) scanner(r io.ReaderAt, pos int64) scanner {
-	return scanner{r: r, size: d.size, version: d.version, cipher: d.cipher, pos: pos, block: scanBlock}
+	return scanner{
+		r: r, size: d.size, version: d.version, cipher: d.cipher, pos: pos, block: scanBlock,
+		tears: d.last && d.lacks == 0, lacks: d.lacks,
+	}
 }
 
 func (d *dataFile) metaPath() string { return d.path + ".meta" }
@@ -64,6 +72,9 @@ type listing struct {
 	notes []string
 }
 
+// errForeign: a file that is named like a data file has no meta and nothing of a record.
+var errForeign = errors.New("it is no data file")
+
 // listFiles reads names and metas of all data files. Nothing is changed.
 func listFiles(f vfs.FS, o *Options) (*listing, error) {
 	l := &listing{empty: make([]bool, len(o.DataDirs))}
@@ -87,11 +98,11 @@ func listFiles(f vfs.FS, o *Options) (*listing, error) {
 			if e.Dir {
 				continue
 			}
-			l.empty[i] = false
 			d := &dataFile{id: id, dir: i, path: filepath.Join(dir, e.Name), size: e.Size, version: formatVersion}
 			_, hasMeta := names[e.Name+".meta"]
 			d.written.Store(e.Size)
 			if e.Size == 0 && !hasMeta {
+				l.empty[i] = false
 				continue
 			}
 			if id == 0 {
@@ -100,19 +111,75 @@ func listFiles(f vfs.FS, o *Options) (*listing, error) {
 			if other := byID[id]; other != nil {
 				return nil, fmt.Errorf("opening %s: %s has the same number; one of them belongs elsewhere", d.path, other.path)
 			}
-			byID[id] = d
 			note, err := d.readMeta(f, o)
+			if errors.Is(err, errForeign) && !isNamed(f, id, o.CheckpointDir, o.BackupDir) {
+				l.notes = append(l.notes, fmt.Sprintf("%s has no meta, does not begin with a record and is in no checkpoint: it is no data file and is passed over", d.path))
+				continue
+			}
 			if err != nil {
 				return nil, err
 			}
+			byID[id] = d
+			l.empty[i] = false
 			if note != "" {
 				l.notes = append(l.notes, note)
+			}
+			if m := d.meta.now.position; m > d.size {
+				// What its marks say of the rest is not to be relied on.
+				d.lacks, d.stale = m-d.size, true
+				d.meta.now, d.meta.before = mark{}, mark{}
 			}
 			l.files = append(l.files, d)
 		}
 	}
 	slices.SortFunc(l.files, func(a, b *dataFile) int { return cmp.Compare(a.id, b.id) })
-	return l, nil
+	return l, l.findLast(f)
+}
+
+// findLast marks the last file with records of every directory. Those behind it were made when the last run began, or
+// were about to be written to.
+func (l *listing) findLast(f vfs.FS) error {
+	found := make([]bool, len(l.empty))
+	for _, d := range slices.Backward(l.files) {
+		if found[d.dir] {
+			continue
+		}
+		d.last = true
+		has, err := d.hasRecords(f)
+		if err != nil {
+			return fmt.Errorf("reading %s: %w", d.path, err)
+		}
+		found[d.dir] = has
+	}
+	return nil
+}
+
+// hasRecords tells whether anything but fill, or zeros, has been written into the file.
+func (d *dataFile) hasRecords(f vfs.FS) (bool, error) {
+	if d.lacks > 0 {
+		return true, nil
+	}
+	r, err := f.Open(d.path)
+	if err != nil {
+		return false, err
+	}
+	defer r.Close()
+	s := d.scanner(r, d.begins())
+	s.block = peekBytes
+	zeros, err := s.zeros(s.pos)
+	if err != nil {
+		return false, err
+	}
+	b, err := s.view(s.pos+zeros, 1)
+	return len(b) > 0 && b[0] != opEnd, err
+}
+
+// begins is where the first record stands.
+func (d *dataFile) begins() int64 {
+	if d.version == 2 {
+		return v2Header
+	}
+	return 0
 }
 
 const metaLimit = 1 << 16
@@ -135,7 +202,11 @@ func (d *dataFile) readMeta(f vfs.FS, o *Options) (note string, err error) {
 		if !d.spareMeta(f) {
 			d.meta = dataMeta{file: d.id}
 			if reads, rerr := d.reads(f); rerr != nil || !reads {
-				return "", fmt.Errorf("opening %s: its meta file cannot be read, and without it neither can the data: %w", d.path, errors.Join(err, rerr))
+				if foreign, ferr := d.isForeign(f); missing && rerr == nil && ferr == nil && foreign {
+					rerr = errForeign
+				}
+				return "", fmt.Errorf("opening %s: its meta file cannot be read, and without it neither can the data; put %s back, or move the file to another directory if it does not belong here: %w",
+					d.path, filepath.Base(d.metaPath()), errors.Join(err, rerr))
 			}
 		}
 		d.stale = true
@@ -230,7 +301,7 @@ func (d *dataFile) reads(f vfs.FS) (bool, error) {
 	}
 	defer r.Close()
 	s := d.scanner(r, 0)
-	s.block = peekBytes
+	s.block, s.tears = peekBytes, true
 	_, err = s.next()
 	var bad *badRecord
 	if !errors.As(err, &bad) {
@@ -272,6 +343,20 @@ func (s *scanner) began(off int64) (bool, error) {
 	}
 	kind := binary.LittleEndian.Uint32(p[2:])
 	return p[1] == 1<<3|wireFixed32 && kind >= uint32(kindPut) && kind <= uint32(kindCommit), nil
+}
+
+// isForeign tells whether the file begins with a byte that no data file begins with.
+func (d *dataFile) isForeign(f vfs.FS) (bool, error) {
+	r, err := f.Open(d.path)
+	if err != nil {
+		return false, err
+	}
+	defer r.Close()
+	var b [1]byte
+	if n, err := r.ReadAt(b[:], 0); n < len(b) {
+		return false, err
+	}
+	return b[0] != opRecord && b[0] != opNoop && b[0] != opEnd, nil
 }
 
 // frame tells where the record at off ends, if it has the outside of one.

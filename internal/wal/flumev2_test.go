@@ -229,7 +229,7 @@ func TestFlumeV2(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
-					if rec.Events != len(r.want) || len(rec.Damaged)+len(rec.Torn)+len(rec.Missing)+rec.Strange+rec.Doubtful > 0 {
+					if rec.Events != len(r.want) || len(rec.Damaged)+len(rec.Torn)+len(rec.Missing)+len(rec.Strange)+rec.Doubtful > 0 {
 						t.Errorf("%+v", rec)
 					}
 					if checkpoint != (rec.Checkpoint == ringName) || rec.Bytes >= fillSize {

@@ -293,8 +293,13 @@ func TestGoldenDirectories(t *testing.T) {
 			if corrupt := c.Name == "corrupt-put-in-the-middle"; (len(rec.Damaged) > 0) != corrupt {
 				t.Errorf("damaged: %v", rec.Damaged)
 			}
-			if rec.Doubtful+len(rec.Missing)+rec.Strange != 0 {
+			if rec.Doubtful+len(rec.Missing)+len(rec.Strange) != 0 {
 				t.Errorf("recovery: %+v", rec)
+			}
+			for _, n := range rec.Notes {
+				if strings.Contains(n, "is damaged") {
+					t.Errorf("a note: %s", n)
+				}
 			}
 			half := c.Events / 2
 			if half > 0 {

@@ -102,11 +102,7 @@ func (fr *FileReport) count(f vfs.FS, d *dataFile) error {
 		return err
 	}
 	defer r.Close()
-	from := int64(0)
-	if d.version == 2 {
-		from = v2Header
-	}
-	s := d.scanner(r, from)
+	s := d.scanner(r, d.begins())
 	fr.Counted, fr.Damaged = true, nil
 	for {
 		rec, err := s.next()

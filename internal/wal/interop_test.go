@@ -284,7 +284,7 @@ func TestTurn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(rec.Torn)+len(rec.Notes)+rec.Strange+len(rec.Missing) > 0 {
+	if len(rec.Torn)+len(rec.Notes)+len(rec.Strange)+len(rec.Missing) > 0 {
 		t.Fatalf("recovery: %+v", rec)
 	}
 	ctx := context.Background()

@@ -371,7 +371,7 @@ func (l *Log) createFile(dir int) (*dataFile, vfs.File, error) {
 func writeMeta(f vfs.FS, d *dataFile) error {
 	tmp := d.metaPath() + ".tmp"
 	if err := writeFile(f, tmp, d.meta.encode()); err != nil {
-		return fmt.Errorf("writing %s: %w", tmp, err)
+		return errors.Join(fmt.Errorf("writing %s: %w", tmp, err), remove(f, tmp))
 	}
 	if err := f.Rename(tmp, d.metaPath()); err != nil {
 		return fmt.Errorf("replacing %s: %w", d.metaPath(), err)

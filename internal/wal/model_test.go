@@ -53,7 +53,7 @@ func TestLogIsAQueue(t *testing.T) {
 			m = m2
 			var rec *Recovery
 			l, rec, err = Open(m, o)
-			if err != nil || len(rec.Damaged)+len(rec.Torn)+len(rec.Missing)+rec.Strange+rec.Doubtful > 0 {
+			if err != nil || len(rec.Damaged)+len(rec.Torn)+len(rec.Missing)+len(rec.Strange)+rec.Doubtful > 0 {
 				t.Fatalf("%+v, %v", rec, err)
 			}
 		}

@@ -2,10 +2,12 @@ package wal
 
 import (
 	"bytes"
+	"cmp"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -29,7 +31,7 @@ type Recovery struct {
 	Damaged     []Damage       // records that could not be read and were set aside
 	Doubtful    int            // events that were put, and a damaged record may have committed: they are in the log
 	Missing     map[string]int // events whose data file is not there
-	Strange     int            // pointers to no place of a data file
+	Strange     map[string]int // events of the checkpoint, by data file, for which it has no record
 	Uncommitted int            // transactions of puts that were never committed: they are not in the log
 }
 
@@ -148,7 +150,11 @@ func (l *Log) open() (*Recovery, error) {
 	if err := l.openLanes(x); err != nil {
 		return nil, err
 	}
-	// In this order: what a damaged record may have committed is committed before the record is gone.
+	// In this order: a cut off write ends its file before anything is written behind it, and what a damaged record may
+	// have committed is committed before the record is gone.
+	if err := l.endTorn(x); err != nil {
+		return nil, err
+	}
 	if err := l.commitDoubtful(x); err != nil {
 		return nil, err
 	}
@@ -172,7 +178,7 @@ func look(f vfs.FS, o *Options) (*found, error) {
 		newest = max(newest, d.meta.now.woid)
 	}
 	largest := max(newest, largestOrder(f, o.CheckpointDir, o.BackupDir))
-	ck, bad := choose(f, o.CheckpointDir, o.BackupDir, newest)
+	ck, bad := choose(f, o.CheckpointDir, o.BackupDir, list.files)
 	if ck != nil && ck.ofAnother(o, list.files) {
 		name := ck.name
 		if filepath.Base(name) == name {
@@ -189,7 +195,7 @@ func look(f vfs.FS, o *Options) (*found, error) {
 	x := &found{list: list, ck: ck, got: got}
 	x.rec = &Recovery{
 		Events: got.size, Files: len(list.files), Notes: append(list.notes, bad...),
-		Strange: got.strange, Uncommitted: got.rest, Missing: map[string]int{},
+		Strange: map[string]int{}, Uncommitted: got.rest, Missing: map[string]int{},
 	}
 	if ck != nil {
 		x.rec.Checkpoint = ck.name
@@ -217,6 +223,9 @@ func look(f vfs.FS, o *Options) (*found, error) {
 	for _, m := range got.missing {
 		x.rec.Missing[fmt.Sprintf("log-%d", m.file)] = m.count
 	}
+	for d, n := range got.strange {
+		x.rec.Strange[d.path] = n
+	}
 	return x, nil
 }
 
@@ -228,10 +237,23 @@ func (f *fileScan) damageOf(b *badRecord) Damage {
 func (x *found) refuse(o *Options) error {
 	if o.Strict && len(x.rec.Damaged) > 0 {
 		d := x.rec.Damaged[0]
+		more := ""
+		switch n := len(x.rec.Damaged) - 1; n {
+		case 0:
+		case 1:
+			more = ", and so is another place"
+		default:
+			more = fmt.Sprintf(", and so are %d other places", n)
+		}
 		return &RefusedError{
-			What: fmt.Sprintf("%s is damaged at %d (%s), and %d places in all are; damage is not to be passed over",
-				d.Path, d.Offset, d.Reason, len(x.rec.Damaged)),
+			What: fmt.Sprintf("%s is damaged at %d (%s)%s; damage is not to be passed over",
+				d.Path, d.Offset, d.Reason, more),
 			Damaged: x.rec.Damaged,
+		}
+	}
+	if o.Strict {
+		for _, d := range slices.SortedFunc(maps.Keys(x.got.strange), func(a, b *dataFile) int { return cmp.Compare(a.id, b.id) }) {
+			return &RefusedError{What: fmt.Sprintf("%s has no record of %d events that the checkpoint has in it; damage is not to be passed over", d.path, x.got.strange[d])}
 		}
 	}
 	if len(x.got.missing) == 0 || o.WithoutMissing {
@@ -445,18 +467,30 @@ func (l *Log) Close(checkpoint bool) error {
 // mostDamage is how many bytes of a damaged record are kept.
 const mostDamage = 16 << 20
 
-// recordBytes returns what stands at off: as many bytes as the record says it has, where that can be.
-func recordBytes(r interface {
-	ReadAt([]byte, int64) (int, error)
-}, off, size int64) (int64, []byte) {
-	n := size - off
-	var head [framing]byte
-	if m, _ := r.ReadAt(head[:], off); m == framing {
-		if k := int64(int32(binary.BigEndian.Uint32(head[1:]))); k >= 0 && off+framing+k <= size {
-			n = framing + k
+// recordBytes returns what stands at off of a file that has records up to size: a record, or all up to the next. What is
+// said of its length there may be what is wrong.
+func recordBytes(r io.ReaderAt, d *dataFile, off, size int64) (int64, []byte, error) {
+	s := d.scanner(r, off)
+	s.size, s.tears, s.lacks = size, false, 0
+	u := &undecodable{}
+	var n int64
+	rec, err := s.decode(off)
+	switch {
+	case s.is(off, opRecord) && err == nil:
+		n = rec.size
+	case err == nil || errors.As(err, &u) || errors.Is(err, errCut):
+		var bad *badRecord
+		if err := s.bad(u); !errors.As(err, &bad) {
+			return 0, nil, err
 		}
+		n = min(bad.next, size) - off
+	default:
+		return 0, nil, err
 	}
-	b := make([]byte, min(n, mostDamage))
-	m, _ := r.ReadAt(b, off)
-	return n, b[:m]
+	b := make([]byte, max(0, min(n, mostDamage)))
+	m, err := r.ReadAt(b, off)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return 0, nil, err
+	}
+	return n, b[:m], nil
 }

@@ -510,7 +510,7 @@ func (x *run) look(c *vfs.Memory) *outcome {
 		return nil
 	}
 	c.After = nil
-	if len(rec.Missing) > 0 || rec.Strange > 0 {
+	if len(rec.Missing) > 0 || len(rec.Strange) > 0 {
 		x.fail("the checkpoint points to nowhere: %+v", rec)
 	}
 	out := &outcome{rec: rec}

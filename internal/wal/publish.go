@@ -99,14 +99,19 @@ func (k *cut) meta(head int) []byte {
 	return m.encode()
 }
 
-// ringHead is what the first slots of the file checkpoint say.
-func (k *cut) ringHead() []byte {
-	b := make([]byte, slotActive*slotSize)
+// ringHead is what the first slots of the file checkpoint say; the first event is in slot head.
+func (k *cut) ringHead(head int) ([]byte, error) {
+	b := make([]byte, ownSlots*slotSize)
 	binary.BigEndian.PutUint64(b[slotVersion*slotSize:], formatVersion)
 	binary.BigEndian.PutUint64(b[slotOrder*slotSize:], uint64(k.woid))
 	binary.BigEndian.PutUint64(b[slotOwner*slotSize:], uint64(k.woid))
 	binary.BigEndian.PutUint64(b[slotHome*slotSize:], uint64(k.home))
-	return b
+	var s ringSum
+	if err := k.queue.each(span{}, func(_ int64, ps []Pointer) error { s.add(ps); return nil }); err != nil {
+		return nil, err
+	}
+	binary.BigEndian.PutUint64(b[slotSum*slotSize:], sumMagic<<32|uint64(s.of(k.woid, head)))
+	return b, nil
 }
 
 // slots is how many slots the ring has: as many as the capacity, which Flume insists on. After a power cut there may be
@@ -176,7 +181,11 @@ func (l *Log) fillRing(w vfs.File, k *cut, skip span) error {
 			return err
 		}
 	}
-	if _, err := w.WriteAt(k.ringHead(), 0); err != nil {
+	head, err := k.ringHead(l.slot(k, k.queue.low()))
+	if err != nil {
+		return err
+	}
+	if _, err := w.WriteAt(head, 0); err != nil {
 		return err
 	}
 	if err := k.eachSlot(skip, func(at int64) int { return l.slot(k, at) }, func(b []byte, slot int) error {
@@ -293,7 +302,10 @@ func (l *Log) writeSnappy(name string, k *cut) error {
 
 func (l *Log) compress(w io.Writer, k *cut) error {
 	z := newSnappyWriter(w)
-	head := k.ringHead()
+	head, err := k.ringHead(0)
+	if err != nil {
+		return err
+	}
 	if _, err := z.Write(head); err != nil {
 		return err
 	}

@@ -9,19 +9,30 @@ import (
 	"github.com/sluice-io/sluice/internal/vfs"
 )
 
-// repair makes the data files sound again, so that this package and Flume can read on over what is broken: a write
-// that was cut off becomes the end of its file, and a damaged record becomes void, after what stands there has been
-// set aside.
+// repair makes the data files sound again, so that this package and Flume can read on over what is broken: a damaged
+// record becomes void, after what stands there has been set aside.
 func (l *Log) repair(x *found) error {
+	return l.mend(x, func(s *fileScan) bool { return len(s.damage) > 0 }, l.voidDamage)
+}
+
+// endTorn makes a write that was cut off the end of its file.
+func (l *Log) endTorn(x *found) error {
+	return l.mend(x, func(s *fileScan) bool { return s.torn != nil || s.cut }, func(w vfs.File, s *fileScan) error {
+		_, err := w.WriteAt([]byte{opEnd}, s.end)
+		return err
+	})
+}
+
+func (l *Log) mend(x *found, needs func(*fileScan) bool, do func(vfs.File, *fileScan) error) error {
 	for _, s := range x.got.scans {
-		if s.torn == nil && len(s.damage) == 0 {
+		if !needs(s) {
 			continue
 		}
 		w, err := l.fsys.OpenWrite(s.file.path)
 		if err != nil {
 			return fmt.Errorf("repairing a data file: %w", err)
 		}
-		err = l.repairFile(w, s)
+		err = do(w, s)
 		if err == nil {
 			err = w.Sync()
 		}
@@ -32,7 +43,7 @@ func (l *Log) repair(x *found) error {
 	return nil
 }
 
-func (l *Log) repairFile(w vfs.File, s *fileScan) error {
+func (l *Log) voidDamage(w vfs.File, s *fileScan) error {
 	for _, b := range s.damage {
 		d := s.damageOf(b)
 		d.Bytes = make([]byte, min(d.Length, mostDamage))
@@ -50,11 +61,6 @@ func (l *Log) repairFile(w vfs.File, s *fileScan) error {
 			return err
 		}
 		if err := void(w, b); err != nil {
-			return err
-		}
-	}
-	if s.torn != nil {
-		if _, err := w.WriteAt([]byte{opEnd}, s.torn.at); err != nil {
 			return err
 		}
 	}

@@ -21,11 +21,11 @@ type replayed struct {
 	maxTx    int64
 	maxOrder int64
 
-	doubtful []*openTx // puts that a damaged record may have committed: they are the last of the queue
-	missing  []missing // events whose data file is gone
-	strange  int       // pointers that point to no place in their file
-	unknown  int       // takes of events that are nowhere: taken long ago
-	rest     int       // transactions of puts that were never committed
+	doubtful []*openTx         // puts that a damaged record may have committed: they are the last of the queue
+	missing  []missing         // events whose data file is gone
+	strange  map[*dataFile]int // events of the checkpoint for which their file has no record
+	unknown  int               // takes of events that are nowhere: taken long ago
+	rest     int               // transactions of puts that were never committed
 }
 
 // missing says how many queued events were in a data file that is not there.
@@ -160,8 +160,7 @@ func replay(f vfs.FS, o *Options, files []*dataFile, c *checkpoint) (*replayed, 
 	if err := m.run(total, read); err != nil {
 		return nil, err
 	}
-	m.finish()
-	return m.out, nil
+	return m.out, m.finish()
 }
 
 func (m *merge) run(total int64, read *atomic.Int64) error {
@@ -343,8 +342,10 @@ func (m *merge) isTaken(p Pointer) bool {
 }
 
 // finish makes the queue: first what was in flight and never committed, then what is left of everything put.
-func (m *merge) finish() {
+func (m *merge) finish() error {
 	o := m.out
+	behind := newBehind(o.scans)
+	defer behind.close()
 	var back []Pointer
 	for _, t := range m.takes {
 		back = append(back, t.pointers...)
@@ -370,17 +371,25 @@ func (m *merge) finish() {
 	o.doubtful = doubtful
 	m.flush()
 	gone := map[uint32]int{}
+	o.strange = map[*dataFile]int{}
+	var failed error
 	keep := func(p Pointer) bool {
 		d := m.files[p.File()]
 		switch {
 		case d == nil:
 			gone[p.File()]++
 			return false
-		case p.Offset() >= d.size:
-			o.strange++
+		case m.isTaken(p):
 			return false
 		}
-		return !m.isTaken(p)
+		holds, err := behind.holds(p)
+		if err != nil {
+			failed = err
+		}
+		if !holds {
+			o.strange[d]++
+		}
+		return holds
 	}
 	for _, b := range append([][]Pointer{back}, m.blocks...) {
 		left := b[:0]
@@ -400,5 +409,62 @@ func (m *merge) finish() {
 	slices.SortFunc(o.missing, func(a, b missing) int { return cmp.Compare(a.file, b.file) })
 	for _, s := range o.scans {
 		o.maxTx, o.maxOrder = max(o.maxTx, s.maxTx), max(o.maxOrder, s.maxOrder)
+	}
+	return failed
+}
+
+// A behind looks after events that a checkpoint knows behind the end of what could be read of their file.
+type behind struct {
+	scans map[uint32]*fileScan
+	file  uint32 // that was asked for last
+	scan  *fileScan
+	end   int64     // of what could be read of it
+	open  *fileScan // whose scan is open
+}
+
+func newBehind(scans []*fileScan) *behind {
+	b := &behind{scans: map[uint32]*fileScan{}}
+	for _, s := range scans {
+		b.scans[s.file.id] = s
+	}
+	return b
+}
+
+// holds tells whether there may be a record at p: what has been read, or was there when the checkpoint was written, is
+// not looked at again. What can be read is kept even behind what cannot.
+func (b *behind) holds(p Pointer) (bool, error) {
+	if b.file != p.File() {
+		b.file, b.scan = p.File(), b.scans[p.File()]
+		b.end = b.scan.end
+		if n := len(b.scan.damage); n > 0 && b.scan.damage[n-1].next >= b.end {
+			b.end = b.scan.damage[n-1].at
+		}
+	}
+	if p.Offset() < b.end {
+		return true, nil
+	}
+	s := b.scan
+	if b.open != s {
+		b.close()
+		f, err := s.fs.Open(s.file.path)
+		if err != nil {
+			return true, err
+		}
+		s.open, s.scan, b.open = f, s.file.scanner(f, 0), s
+	}
+	if s.scan.is(p.Offset(), opNoop) {
+		return p.Offset() < s.end, nil // a repair has made it void
+	}
+	ok, err := s.scan.begins(p.Offset())
+	if err != nil {
+		err = fmt.Errorf("reading %s: %w", s.file.path, err)
+	}
+	return ok, err
+}
+
+func (b *behind) close() {
+	if b.open != nil {
+		b.open.close()
+		b.open = nil
 	}
 }

@@ -19,6 +19,9 @@ type scanner struct {
 	cipher  *fileCipher // nil: plain
 	pos     int64       // of the next record
 	block   int         // how much is read at a time
+	tears   bool        // the end may be a write that was cut off
+	lacks   int64       // bytes that are known to be missing at the end
+	cut     bool        // a few bytes of a record were left at the end
 
 	buf   []byte
 	at    int64 // where in the file buf begins
@@ -30,7 +33,8 @@ type badRecord struct {
 	at   int64
 	next int64 // where reading goes on: the next record, or the end of the file
 	why  string
-	// torn: the write of the file's last record was cut off. Its transaction has never been acknowledged.
+	// torn: the write of the last record was cut off, in a file where that can be. Its transaction has never been
+	// acknowledged.
 	torn bool
 	// head is what could still be read of the record: kind and transaction are right where kind is not 0.
 	head record
@@ -50,7 +54,7 @@ type undecodable struct {
 
 func (u *undecodable) Error() string { return u.why }
 
-// errCut: the file ends inside a record's length, which is an end like any other.
+// errCut: the file ends inside a record's length, which is an end like any other where a write may have been cut off.
 var errCut = errors.New("the file ends inside the length")
 
 // next returns the next record, io.EOF at the end of the data, or a *badRecord, after which the caller may go on.
@@ -61,6 +65,11 @@ func (s *scanner) next() (record, error) {
 			return record{}, err
 		}
 		if len(b) == 0 || b[0] == opEnd {
+			if s.lacks > 0 {
+				lost := &badRecord{at: s.pos, next: s.size, why: fmt.Sprintf("the file ends %d bytes too early", s.lacks)}
+				s.pos, s.lacks = s.size, 0
+				return record{}, lost
+			}
 			return record{}, io.EOF
 		}
 		if b[0] == opNoop {
@@ -82,8 +91,11 @@ func (s *scanner) next() (record, error) {
 		case err == nil:
 			s.pos += r.size
 			return r, nil
-		case errors.Is(err, errCut):
+		case errors.Is(err, errCut) && s.tears:
+			s.cut = true
 			return record{}, io.EOF
+		case errors.Is(err, errCut):
+			return record{}, s.bad(&undecodable{why: err.Error()})
 		case errors.As(err, &u):
 			return record{}, s.bad(u)
 		default:
@@ -271,6 +283,24 @@ func (s *scanner) fills(off int64) bool {
 	return err == nil && bytes.Count(b, []byte{opEnd}) == len(b)
 }
 
+// filled is where the fill at the end of the file begins, not before from.
+func (s *scanner) filled(from int64) int64 {
+	end := s.size
+	for end > from {
+		n := min(end-from, 4096)
+		b, err := s.view(end-n, int(n))
+		if err != nil || int64(len(b)) < n {
+			return end
+		}
+		left := len(bytes.TrimRight(b, string([]byte{opEnd})))
+		end -= n - int64(left)
+		if left > 0 {
+			return end
+		}
+	}
+	return end
+}
+
 func (s *scanner) zeros(off int64) (int64, error) {
 	n := int64(0)
 	for {
@@ -316,10 +346,22 @@ func (s *scanner) bad(u *undecodable) error {
 		return err
 	}
 	b.next = next
-	if !found {
+	if !found && s.tears {
 		b.torn, err = s.torn(u)
 		if err != nil {
 			return err
+		}
+	}
+	if !found && b.next == s.size {
+		if !b.torn {
+			if b.head.kind == kindPut || b.head.kind == kindTake {
+				b.head = record{} // more than this record may be missing: also a commit
+			}
+			b.next = s.pos + max(1, s.filled(s.pos)-s.pos)
+		}
+		if s.lacks > 0 {
+			b.why += fmt.Sprintf(", and the file ends %d bytes too early", s.lacks)
+			s.lacks = 0
 		}
 	}
 	s.pos = b.next

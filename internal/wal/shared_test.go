@@ -118,7 +118,7 @@ func opened(t *testing.T, m *vfs.Memory, o Options) *Log {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(rec.Damaged)+len(rec.Torn)+len(rec.Missing)+rec.Strange > 0 {
+	if len(rec.Damaged)+len(rec.Torn)+len(rec.Missing)+len(rec.Strange) > 0 {
 		t.Errorf("%+v", rec)
 	}
 	return l

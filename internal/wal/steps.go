@@ -131,6 +131,7 @@ type fileScan struct {
 	puts            int64
 	end             int64 // of the data
 	torn            *badRecord
+	cut             bool // a few bytes are left behind end
 	damage          []*badRecord
 }
 
@@ -205,7 +206,7 @@ func (f *fileScan) steps() (out stepBlock, err error) {
 			continue
 		}
 		if err != nil {
-			f.end = f.scan.pos
+			f.end, f.cut = f.scan.pos, f.scan.cut
 			return out, err
 		}
 		f.records++

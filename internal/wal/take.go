@@ -202,7 +202,9 @@ func (l *Log) cannotRead(p Pointer, d *dataFile, why error) error {
 		return err
 	}
 	defer l.reads.release(h)
-	dam.Length, dam.Bytes = recordBytes(h, p.Offset(), d.written.Load())
+	if dam.Length, dam.Bytes, err = recordBytes(h, d, p.Offset(), d.written.Load()); err != nil {
+		return fmt.Errorf("reading the damaged record at %d of %s: %w", p.Offset(), d.path, err)
+	}
 	if err := l.o.SetAside(dam); err != nil {
 		return fmt.Errorf("setting aside the record at %d of %s: %w", p.Offset(), d.path, err)
 	}
