@@ -428,13 +428,27 @@ func TestStartWithoutRoom(t *testing.T) {
 	same(t, in, drain(t, again.(*channel)))
 }
 
-// What has the name of a data file and is none keeps the channel from opening, and it says so; nothing is changed.
+// A data file that cannot be read without its meta keeps the channel from opening, and it says so; nothing is changed. What
+// has nothing but the name of a data file is passed over with a warning, where Flume does not start.
 func TestNoDataFile(t *testing.T) {
+	foreign := newPlace()
+	if err := foreign.MkdirAll("/d1"); err != nil {
+		t.Fatal(err)
+	}
+	foreign.write(t, "/d1/log-1", []byte("invalid data file content"))
+	over, _ := foreign.open(t)
+	in := fill(t, over, "e", 1, 10)
+	same(t, in, drain(t, over))
+	closing(t, over)
+	if got := string(foreign.read(t, "/d1/log-1")); got != "invalid data file content" {
+		t.Errorf("it was changed: %q", got)
+	}
+	content := strings.Repeat("\x7f\x00\x00\x00\x05what?", 30) // records, if they were not encrypted
 	p := newPlace()
 	if err := p.MkdirAll("/d1"); err != nil {
 		t.Fatal(err)
 	}
-	p.write(t, "/d1/log-1", []byte("invalid data file content"))
+	p.write(t, "/d1/log-1", []byte(content))
 	env := flumetest.NewEnv()
 	c, err := flumetest.TryOpen(t, env, kindOn(p.Memory), p.settings(nil)...)
 	if err == nil || !strings.Contains(err.Error(), "/d1/log-1") {
@@ -443,7 +457,7 @@ func TestNoDataFile(t *testing.T) {
 	if env.Count("Unhealthy") != 1 || env.Count("Open") != 0 {
 		t.Errorf("Unhealthy %d, Open %d", env.Count("Unhealthy"), env.Count("Open"))
 	}
-	if got := string(p.read(t, "/d1/log-1")); got != "invalid data file content" {
+	if got := string(p.read(t, "/d1/log-1")); got != content {
 		t.Errorf("it was changed: %q", got)
 	}
 	p.remove(t, "/d1/log-1")
