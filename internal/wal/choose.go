@@ -188,7 +188,7 @@ func isNamed(f vfs.FS, id uint32, dirs ...string) bool {
 		metas := 0
 		for _, name := range metaNames() {
 			b, err := readFile(f, filepath.Join(dir, name), checkpointLimit*16)
-			if errors.Is(err, fs.ErrNotExist) {
+			if errors.Is(err, fs.ErrNotExist) || err == nil && len(b) == 0 { // reserved
 				continue
 			}
 			m, err := decodeCheckpointMeta(b)
