@@ -15,13 +15,11 @@
 // Other than in Java:
 //
 //   - a character beyond U+FFFF is one character, never two;
-//   - groups that a negative look-ahead matched, or a round that was given up, are forgotten; Java keeps some;
-//   - the Unicode tables are those of Go.
+//   - of a group that repeats inside of what is repeated ("(?:([a-z])+,)*") the last round counts; Java gives the first;
+//   - the Unicode tables are those of Go, which are newer.
 package javaregex
 
-import (
-	"unicode/utf8"
-)
+import "unicode/utf8"
 
 // A Pattern is a regular expression that was understood. It can be used by many goroutines at once.
 type Pattern struct {
