@@ -19,7 +19,11 @@
 //   - the Unicode tables are those of Go, which are newer.
 package javaregex
 
-import "unicode/utf8"
+import (
+	"unicode/utf8"
+
+	"github.com/sluice-io/sluice/internal/charset"
+)
 
 // A Pattern is a regular expression that was understood. It can be used by many goroutines at once.
 type Pattern struct {
@@ -71,7 +75,7 @@ func (p *Pattern) Matcher() *Matcher {
 
 // Reset gives the matcher a text. It is not changed, and has to stay as it is while the matcher has it.
 func (m *Matcher) Reset(text []byte) {
-	m.machine.begin(Decode(text))
+	m.machine.begin(charset.DecodeUTF8(text))
 	m.linear = m.pattern.linear != nil && m.pattern.linear.needs.met(m.machine.text)
 	m.caps, m.from, m.done = nil, 0, false
 }

@@ -123,6 +123,28 @@ func TestMachineIsLinear(t *testing.T) {
 	}
 }
 
+func TestReplaceAll(t *testing.T) {
+	p := compile(t, "a*")
+	r, err := p.Replacement("<$0>")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := p.Matcher()
+	m.Reset([]byte("baac"))
+	got, found, err := m.ReplaceAll([]byte("x"), r, 100)
+	if string(got) != "x<>b<aa><>c<>" || !found || err != nil {
+		t.Errorf("%q, %v, %v", got, found, err)
+	}
+	if got, _, err := m.ReplaceAll([]byte("x"), r, 6); string(got) != "x" || err == nil || err.Error() != "the text grows beyond 6 bytes" {
+		t.Errorf("%q, %v", got, err)
+	}
+	m = compile(t, "z").Matcher()
+	m.Reset([]byte("baac"))
+	if got, found, err := m.ReplaceAll([]byte("x"), r, 1); string(got) != "x" || found || err != nil {
+		t.Errorf("%q, %v, %v", got, found, err)
+	}
+}
+
 func TestAllocations(t *testing.T) {
 	text := []byte("2024-03-31 02:30:00,123 ERROR [main] something\n")
 	for _, x := range []struct {
@@ -182,7 +204,7 @@ func FuzzPattern(f *testing.F) {
 			}
 		}
 		if r, err := p.Replacement(replacement); err == nil {
-			if _, _, err := m.ReplaceAll(nil, r); err != nil && !errors.Is(err, ErrLimit) {
+			if _, _, err := m.ReplaceAll(nil, r, 1<<16); err != nil && !errors.Is(err, ErrLimit) && !strings.Contains(err.Error(), "grows beyond") {
 				t.Fatal(err)
 			}
 		}

@@ -25,7 +25,7 @@ type inst struct {
 	n        int  // group, loop or number of a split
 	min, max int
 	r        rune
-	set      *charset
+	set      *members
 }
 
 type instOp uint8
@@ -51,14 +51,14 @@ const (
 	doMatch                 // the end
 )
 
-// A charset answers for ASCII without a search.
-type charset struct {
+// A members is a set that answers for ASCII without a search.
+type members struct {
 	ascii [2]uint64
 	set   set
 }
 
-func newCharset(s set) *charset {
-	c := &charset{set: s}
+func newMembers(s set) *members {
+	c := &members{set: s}
 	for r := range rune(utf8.RuneSelf) {
 		if s.has(r) {
 			c.ascii[r>>6] |= 1 << (r & 63)
@@ -67,7 +67,7 @@ func newCharset(s set) *charset {
 	return c
 }
 
-func (c *charset) has(r rune) bool {
+func (c *members) has(r rune) bool {
 	if r < utf8.RuneSelf {
 		return c.ascii[r>>6]&(1<<(r&63)) != 0
 	}
@@ -186,7 +186,7 @@ func (p *program) add(n *node) {
 			p.put(inst{op: doRune, r: n.set[0]})
 			return
 		}
-		p.put(inst{op: doSet, set: newCharset(n.set)})
+		p.put(inst{op: doSet, set: newMembers(n.set)})
 	case opCat:
 		for _, s := range n.subs {
 			p.add(s)
@@ -260,7 +260,7 @@ func (p *program) repeat(n *node) {
 		}
 		p.inner(inst{op: doAtomic}, &node{op: opRepeat, subs: []*node{round}, min: n.min, max: n.max})
 	case body.op == opSet && !p.regular:
-		p.put(inst{op: doRun, set: newCharset(body.set), min: n.min, max: n.max, how: n.how})
+		p.put(inst{op: doRun, set: newMembers(body.set), min: n.min, max: n.max, how: n.how})
 	case least > 0 && n.simple() && n.max == 1:
 		at := p.split()
 		from := p.here()

@@ -74,20 +74,25 @@ func (p *Pattern) Replacement(text string) (*Replacement, error) {
 	return r, nil
 }
 
-// ReplaceAll appends the text to dst, with r in the place of every match, and reports whether there was one.
-func (m *Matcher) ReplaceAll(dst []byte, r *Replacement) ([]byte, bool, error) {
-	text := m.machine.text
+// ReplaceAll appends the text to dst, with r in the place of every match. Where there is no match it appends nothing
+// and says so. A text that grows beyond most bytes is an error.
+func (m *Matcher) ReplaceAll(dst []byte, r *Replacement, most int) ([]byte, bool, error) {
+	text, from := m.machine.text, len(dst)
 	m.Reset(text)
-	at, found := 0, false
-	for {
+	at := 0
+	for n := 0; ; n++ {
 		more, err := m.Find()
-		if err != nil {
-			return dst, false, err
+		if (more || n > 0) && len(dst)-from+len(text)-at > most {
+			err = fmt.Errorf("the text grows beyond %d bytes", most)
 		}
-		if !more {
-			return append(dst, text[at:]...), found, nil
+		switch {
+		case err != nil:
+			return dst[:from], false, err
+		case !more && n == 0:
+			return dst, false, nil
+		case !more:
+			return append(dst, text[at:]...), true, nil
 		}
-		found = true
 		dst = append(dst, text[at:m.caps[0]]...)
 		for _, p := range r.parts {
 			if p.text != "" {

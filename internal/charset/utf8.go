@@ -1,10 +1,10 @@
-package javaregex
+package charset
 
 import "unicode/utf8"
 
-// Decode returns text as Java decodes it from UTF-8: what is malformed becomes U+FFFD, one for each part that Java
+// DecodeUTF8 returns text as Java decodes it from UTF-8: what is malformed becomes U+FFFD, one for each part that Java
 // gives up at once. Text without fault is returned as it is.
-func Decode(text []byte) []byte {
+func DecodeUTF8(text []byte) []byte {
 	if utf8.Valid(text) {
 		return text
 	}
