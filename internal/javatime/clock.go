@@ -43,6 +43,9 @@ func (k kind) rank() int {
 	}
 }
 
+// lacksYear reports whether a time whose largest field is k has a date without a year.
+func (k kind) lacksYear() bool { return k.rank() >= month.rank() && k.rank() <= dayOfWeek.rank() }
+
 // put sets one field and leaves the others as far as it can be.
 func (c *clock) put(v value) bool {
 	n := int64(v.value)

@@ -288,14 +288,14 @@ func (f *fields) zoneID(text []byte, at int) (int, bool) {
 	return at, false
 }
 
-// resolve returns the milliseconds that a clock without a zone shows.
-func (f *fields) resolve() (int64, bool) {
+// resolve returns the milliseconds that a clock without a zone shows. Without a date it is that of c, without a year
+// the one given.
+func (f *fields) resolve(c clock, lacking int) (int64, bool) {
 	set := f.set[:f.n]
 	slices.SortStableFunc(set, func(a, b value) int { return a.kind.rank() - b.kind.rank() })
-	if f.n > 0 && set[0].kind.rank() >= month.rank() && set[0].kind.rank() <= dayOfWeek.rank() {
-		set = slices.Insert(set, 0, value{year, 2000})
+	if f.n > 0 && set[0].kind.lacksYear() {
+		set = slices.Insert(set, 0, value{year, lacking})
 	}
-	var c clock
 	for i := range set {
 		if !c.put(set[i]) {
 			return 0, false

@@ -237,28 +237,93 @@ func (l *Layout) String() string { return l.pattern }
 
 // Millis reads a time: milliseconds since 1970 UTC.
 func (l *Layout) Millis(text []byte) (int64, error) {
+	f, err := l.read(text)
+	if err != nil {
+		return 0, err
+	}
+	return l.instant(text, &f, clock{}, 2000)
+}
+
+// Near reads a time like Millis, but takes what the pattern lacks of the date from now: the last year of which the time
+// is no more than a day ahead, or the day on which it is nearest.
+func (l *Layout) Near(text []byte, now time.Time) (int64, error) {
+	f, err := l.read(text)
+	if err != nil {
+		return 0, err
+	}
+	now = now.In(l.zone)
+	largest := kind(0)
+	for _, v := range f.set[:f.n] {
+		if largest == 0 || v.kind.rank() < largest.rank() {
+			largest = v.kind
+		}
+	}
+	switch {
+	case largest == 0 || largest.rank() < month.rank():
+		return l.instant(text, &f, clock{}, 2000)
+	case largest.lacksYear():
+		for y := now.Year() + 1; ; y-- { // eight years back there was a 29th of February
+			again := f
+			t, err := l.instant(text, &again, clock{}, y)
+			if err == nil && t <= now.UnixMilli()+day || y < now.Year()-8 {
+				return t, err
+			}
+		}
+	}
+	today := days1970(int64(now.Year()), int64(now.Month()), int64(now.Day()))
+	found, some := int64(0), false
+	for d := today - 1; d <= today+1; d++ {
+		again := f
+		var t int64
+		if t, err = l.instant(text, &again, clock{day: d}, 0); err != nil {
+			continue // the clocks leave it out on that day
+		}
+		if !some || max(t-now.UnixMilli(), now.UnixMilli()-t) < max(found-now.UnixMilli(), now.UnixMilli()-found) {
+			found, some = t, true
+		}
+	}
+	if some {
+		err = nil
+	}
+	return found, err
+}
+
+// day is the milliseconds of one.
+const day = 24 * 60 * 60 * 1000
+
+func (l *Layout) read(text []byte) (fields, error) {
 	f := fields{zones: l.zones}
 	at := 0
 	for i := range l.parts {
 		var ok bool
 		if at, ok = f.read(&l.parts[i], text, at, l.pivot); !ok {
-			return 0, l.malformed(text, at)
+			return f, l.malformed(text, at)
 		}
 	}
 	if at < len(text) {
-		return 0, l.malformed(text, at)
+		return f, l.malformed(text, at)
 	}
-	local, ok := f.resolve()
+	return f, nil
+}
+
+// instant makes a time of fields.
+func (l *Layout) instant(text []byte, f *fields, c clock, lacking int) (int64, error) {
+	local, ok := f.resolve(c, lacking)
 	if !ok {
 		return 0, fmt.Errorf("reading %q by the date pattern %q: there is no such time", shorten(text), l.pattern)
 	}
+	zone := l.zone
 	switch {
 	case f.hasOffset:
 		return local - int64(f.offset), nil
 	case f.zone != nil:
-		return l.instant(text, local, f.zone)
+		zone = f.zone
 	}
-	return l.instant(text, local, l.zone)
+	t, ok := shown(local, zone)
+	if !ok {
+		return 0, fmt.Errorf("reading %q by the date pattern %q: the clocks of %s leave this time out", shorten(text), l.pattern, zone)
+	}
+	return t, nil
 }
 
 func (l *Layout) malformed(text []byte, at int) error {
@@ -277,9 +342,8 @@ func shorten(text []byte) string {
 	return strings.ToValidUTF8(string(text[:most]), "") + "…"
 }
 
-// instant finds the time at which the clocks of zone show local, milliseconds since 1970; the first, if there are two.
-func (l *Layout) instant(text []byte, local int64, zone *time.Location) (int64, error) {
-	const day = 24 * 60 * 60 * 1000
+// shown finds the time at which the clocks of zone show local, milliseconds since 1970; the first, if there are two.
+func shown(local int64, zone *time.Location) (int64, bool) {
 	found, some := int64(0), false
 	for _, near := range []int64{local - day, local + day} {
 		t := local - offsetAt(near, zone)
@@ -287,10 +351,7 @@ func (l *Layout) instant(text []byte, local int64, zone *time.Location) (int64, 
 			found, some = t, true
 		}
 	}
-	if !some {
-		return 0, fmt.Errorf("reading %q by the date pattern %q: the clocks of %s leave this time out", shorten(text), l.pattern, zone)
-	}
-	return found, nil
+	return found, some
 }
 
 // offsetAt is how far the clocks of zone are ahead, in milliseconds.

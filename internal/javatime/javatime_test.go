@@ -58,6 +58,45 @@ func TestJava(t *testing.T) {
 	}
 }
 
+func TestNear(t *testing.T) {
+	zone := location(t, "Europe/Berlin")
+	for _, x := range []struct{ pattern, text, now, want string }{
+		{"MMM d HH:mm:ss", "Oct 11 22:14:15", "2026-11-21 12:00:00", "2026-10-11 22:14:15"},
+		{"MMM d HH:mm:ss", "Dec 31 23:59:59", "2026-01-01 00:00:01", "2025-12-31 23:59:59"},
+		{"MMM d HH:mm:ss", "Jan 1 00:00:01", "2025-12-31 23:59:59", "2026-01-01 00:00:01"},
+		{"MMM d HH:mm:ss", "Jan 2 00:00:01", "2025-12-31 23:59:59", "2025-01-02 00:00:01"},
+		{"MMM d", "Feb 29", "2027-03-01 12:00:00", "2024-02-29 00:00:00"},
+		{"HH:mm:ss", "23:59:00", "2026-01-01 00:01:00", "2025-12-31 23:59:00"},
+		{"HH:mm:ss", "00:01:00", "2025-12-31 23:59:00", "2026-01-01 00:01:00"},
+		{"HH:mm:ss", "12:00:00", "2026-01-01 09:00:00", "2026-01-01 12:00:00"},
+		{"HH:mm", "02:30", "2024-03-31 12:00:00", "2024-04-01 02:30:00"}, // left out on that day
+		{"HH:mm Z", "12:00 +0000", "2026-01-01 09:00:00", "2026-01-01 13:00:00"},
+		{"yyyy", "1999", "2026-01-01 09:00:00", "1999-01-01 00:00:00"},
+	} {
+		l, err := Joda(x.pattern, zone, today())
+		if err != nil {
+			t.Fatal(err)
+		}
+		now, err := time.ParseInLocation(time.DateTime, x.now, zone)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := l.Near([]byte(x.text), now)
+		if text := time.UnixMilli(got).In(zone).Format(time.DateTime); err != nil || text != x.want {
+			t.Errorf("at %s %q is %s instead of %s; %v", x.now, x.text, text, x.want, err)
+		}
+	}
+	l, err := Joda("MMM d", zone, today())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{"Feb 30", "Foo 1", ""} {
+		if got, err := l.Near([]byte(text), today()); err == nil {
+			t.Errorf("%q is %d", text, got)
+		}
+	}
+}
+
 // The calendar is that of package time.
 func TestCalendar(t *testing.T) {
 	for day := int64(-800_000); day < 800_000; day += 7 {
