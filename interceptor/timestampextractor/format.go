@@ -139,6 +139,9 @@ func tidy(to, text []byte) []byte {
 		}
 		to = append(to, c)
 	}
+	if len(to) == 0 || to[0] < 'A' {
+		return to
+	}
 	for _, name := range []string{"Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"} {
 		for _, n := range []int{3, len(name)} {
 			if len(to) <= n || !strings.EqualFold(string(to[:n]), name[:n]) {
