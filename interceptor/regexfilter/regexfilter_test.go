@@ -78,7 +78,10 @@ func TestProblems(t *testing.T) {
 }
 
 func TestAllocations(t *testing.T) {
-	for _, regex := range []string{"regex = ERROR", "regex = (?<=x)y"} {
+	for _, regex := range []string{"regex = (?<=x)y", "regex = ERROR"} {
+		if racing && !strings.Contains(regex, "<") {
+			continue // package regexp has pools, which the race detector empties
+		}
 		i := flumetest.Open(t, Kind, regex)
 		b := make(flume.Batch, 100)
 		if got := testing.AllocsPerRun(100, func() {

@@ -77,6 +77,9 @@ func TestProblems(t *testing.T) {
 
 func TestAllocations(t *testing.T) {
 	for pattern, most := range map[string]float64{"searchPattern = nothing": 12, "searchPattern = (?<=a)n": 20} {
+		if racing && !strings.Contains(pattern, "<") {
+			continue // package regexp has pools, which the race detector empties
+		}
 		i := flumetest.Open(t, Kind, pattern, "replaceString = x")
 		b := make(flume.Batch, 100)
 		body := []byte("an event")

@@ -45,8 +45,9 @@ func patterns(f format) []string {
 		return slices.Concat([]string{"yyyyMMddHHmmss", "yyyyMMddHHmmssSSS"}, web, system, mail, []string{
 			"d MMM yyyy HH:mm:ss", "d MMM yyyy HH:mm:ss,SSS", "d MMM yyyy HH:mm:ss.SSS", "d-MMM-yyyy HH:mm:ss", "d-MMM-yyyy HH:mm:ss.SSS",
 			"MMM d yyyy HH:mm:ss", "MMM d, yyyy h:mm:ss a", "MMM d HH:mm:ss yyyy", "MMM d HH:mm:ss z yyyy", "MMM d HH:mm:ss Z yyyy"})
+	default:
+		return nil
 	}
-	return nil
 }
 
 // A reader reads times of one format.
@@ -109,6 +110,7 @@ func (r *reader) millis(text, room []byte, now time.Time) (int64, error) {
 				return t, nil
 			}
 		}
+	default:
 	}
 	last := int(r.last.Load())
 	t, first := r.layouts[last].Near(text, now)

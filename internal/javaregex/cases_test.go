@@ -437,8 +437,8 @@ func (g *generator) replacement() string {
 
 // sets are patterns of one code point.
 func sets() []string {
-	out := []string{"\\P{Cn}"}
-	for _, s := range []string{
+	out := []string{
+		"\\P{Cn}", // what is assigned
 		".", "(?s).", "(?d).", "\\d", "\\D", "\\w", "\\W", "\\s", "\\S", "\\h", "\\H", "\\v", "\\V", "\\R",
 		"(?U)\\d", "(?U)\\w", "(?U)\\W", "(?U)\\s",
 		"(?i)[a-z]", "(?iu)[a-z]", "(?i)[k]", "(?iu)[k]", "(?iu)k", "(?iu)[i]", "(?iu)i", "(?iu)[À-ÿ]", "(?i)[À-ÿ]", "(?iu)[ſ]", "(?iu)ſ", "(?iu)σ", "(?iu)[Σ]",
@@ -446,8 +446,6 @@ func sets() []string {
 		"(?iu)[\\u1e9b]", "(?iu)ω", "(?iu)[Ω]", "(?iu)ᾳ", "(?iu)[Ꭰ-Ᏼ]", "(?iu)[ꭰ]", "(?iu)[ა-ჰ]",
 		"\\p{IsHan}", "\\p{script=Hira}", "\\p{sc=cyrl}", "\\p{IsLatn}", "\\p{IsCommon}", "\\p{IsUnknown}", "\\p{InGreek}", "\\p{InGREEK AND COPTIC}", "\\p{InGreekExtended}", "\\p{blk=Latin-1 Supplement}", "\\p{block=CYRILLIC}", "\\p{gc=Lu}", "\\p{general_category=Sc}",
 		"[\\p{L}&&[^\\p{Lu}]]", "[\\p{L}&&\\p{IsLatin}]", "[^\\p{L}\\d]", "[\\w&&[^\\d_]]",
-	} {
-		out = append(out, s)
 	}
 	for _, flag := range []string{"", "(?i)", "(?U)", "(?iU)"} {
 		for _, name := range []string{"Lower", "Upper", "Alpha", "Digit", "Alnum", "Punct", "Graph", "Print", "Blank", "Cntrl", "XDigit", "Space", "ASCII",

@@ -93,6 +93,31 @@ func show(matches [][]*string) string {
 	return s
 }
 
+// The answers are to what is asked: to questions, sets and sequences, in this order.
+func TestQuestions(t *testing.T) {
+	got := answers(t)
+	var want []answer
+	for _, q := range questions() {
+		want = append(want, answer{Pattern: q.pattern, Text: q.text, Replacement: q.replacement})
+	}
+	for _, s := range sets() {
+		want = append(want, answer{Pattern: s})
+	}
+	if len(got) != len(want)+len(sequences()) {
+		t.Fatalf("%d answers", len(got))
+	}
+	for i, q := range want {
+		if a := got[i]; a.Pattern != q.Pattern || a.Text != q.Text || a.Replacement != q.Replacement {
+			t.Fatalf("answer %d is to %q, %q, %q", i, a.Pattern, a.Text, a.Replacement)
+		}
+	}
+	for i, b := range sequences() {
+		if a := got[len(want)+i]; a.Bytes == nil || *a.Bytes != hex.EncodeToString(b) {
+			t.Fatalf("answer %d is not to %X", len(want)+i, b)
+		}
+	}
+}
+
 // refused are patterns that Java takes; all others are taken by both.
 var refused = []string{"(?c)a"}
 

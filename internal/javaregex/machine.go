@@ -13,6 +13,7 @@ var ErrLimit = errors.New("the pattern tries too many ways to match this text")
 const (
 	stepsAlways  = 10_000_000
 	stepsPerByte = 100
+	stepsBytes   = 4 << 20 // bytes that count
 	stepsBlind   = 20_000  // before it is noted what was tried
 	maxKept      = 1 << 20 // entries of 32 bytes
 	maxTried     = 1 << 25 // bits
@@ -63,7 +64,7 @@ const (
 func (m *machine) begin(text []byte) {
 	m.text = text
 	m.prev = 0
-	m.steps = stepsAlways + stepsPerByte*len(text)
+	m.steps = stepsAlways + stepsPerByte*min(len(text), stepsBytes)
 }
 
 // find looks for the first match at from or behind it.

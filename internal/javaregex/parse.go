@@ -284,8 +284,9 @@ func (p *parser) pick(plain, unix, lines, unixLine assertion) assertion {
 		return unix
 	case multiline | unixLines:
 		return unixLine
+	default:
+		return plain
 	}
-	return plain
 }
 
 func (p *parser) dot() set {
@@ -305,8 +306,9 @@ func (p *parser) fold() fold {
 		return foldASCII
 	case ignoreCase | unicodeCase:
 		return foldUnicode
+	default:
+		return exact
 	}
-	return exact
 }
 
 // repetition reads *, +, ?, {n}, {n,}, {n,m} behind n, and the ? or + behind those.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/hex"
+	"fmt"
 	"io"
 	"os"
 	"strconv"
@@ -54,6 +55,20 @@ func location(t testing.TB, name string) *time.Location {
 		t.Fatal(err)
 	}
 	return zone
+}
+
+// The answers are to the questions, in their order.
+func TestQuestions(t *testing.T) {
+	lines := bytes.Split(bytes.TrimRight(answers(t), "\n"), []byte("\n"))
+	all := questions()
+	if len(lines) != len(all) {
+		t.Fatalf("%d answers to %d questions", len(lines), len(all))
+	}
+	for i, q := range all {
+		if want := fmt.Sprintf("%x %x %x ", q.pattern, q.zone, q.text); !bytes.HasPrefix(lines[i], []byte(want)) {
+			t.Fatalf("answer %d is not to %q", i, q)
+		}
+	}
 }
 
 // Every case of testdata/answers.txt.gz is read as Joda-Time does.
