@@ -31,7 +31,8 @@ type Pattern struct {
 	groups  int
 	names   map[string]int
 	linear  *linear // nil: not in the words of package regexp
-	program *program
+	quick   *program
+	careful *program // nil: there is none
 }
 
 // Compile reads a pattern. The error names the character that cannot be.
@@ -40,7 +41,10 @@ func Compile(pattern string) (*Pattern, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Pattern{text: pattern, groups: read.groups, names: read.names, linear: newLinear(n), program: newProgram(n, read.groups)}, nil
+	return &Pattern{
+		text: pattern, groups: read.groups, names: read.names,
+		linear: newLinear(n), quick: newProgram(n, read.groups, false), careful: newProgram(n, read.groups, true),
+	}, nil
 }
 
 // String is the pattern as it was written.
@@ -68,7 +72,7 @@ type Matcher struct {
 // Matcher returns a matcher for an empty text.
 func (p *Pattern) Matcher() *Matcher {
 	m := &Matcher{pattern: p}
-	m.machine.prog = p.program
+	m.machine.quick, m.machine.careful, m.machine.blind = p.quick, p.careful, stepsBlind
 	m.Reset(nil)
 	return m
 }

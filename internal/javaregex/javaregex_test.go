@@ -2,6 +2,7 @@ package javaregex
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -108,18 +109,56 @@ func TestLimit(t *testing.T) {
 	}
 }
 
-// What package regexp could match, were it not for the end of the text, takes no more than linear time in the machine.
-func TestMachineIsLinear(t *testing.T) {
-	for _, pattern := range []string{`(a+)+$`, `(a|a)*$`, `(?:a*?a*)+$`, `(.*)(.*)(.*)(.*)[^a]x$`, `\b(a+)+é\b`} {
+// Where place and text are the whole state, it takes no more than linear time to find that a pattern with many ways
+// has none.
+func TestCareful(t *testing.T) {
+	for _, pattern := range []string{`(a+)+$`, `(a|a)*$`, `(?:a*?a*)+?$`, `(.*)(.*)(.*)(.*)[^a]x$`, `\b(a+)+é\b`, `(?!x)(\w+\s?)*!$`} {
 		p := compile(t, pattern)
 		m := p.Matcher()
 		m.Reset([]byte(strings.Repeat("a", 20_000) + "éb\n"))
-		if p.linear != nil && m.linear {
+		if m.linear {
 			t.Errorf("%s is matched by package regexp", pattern)
 		}
-		if _, err := m.Find(); err != nil && p.program.regular {
+		if _, err := m.Find(); err != nil && p.careful != nil {
 			t.Errorf("%s: %v", pattern, err)
 		}
+	}
+	for pattern, want := range map[string]bool{`(a+)+$`: true, `(?=(a*)*b)c`: true, `(?:a{2,3})+`: true, `(a)\1`: false, `(?=(a)\1)b`: false, `(?:ab){2,3}`: false, `(a*)*`: false} {
+		if p := compile(t, pattern); (p.careful != nil) != want {
+			t.Errorf("%s can be matched carefully: %v", pattern, !want)
+		}
+	}
+}
+
+// Both programs of a pattern find the same.
+func TestPrograms(t *testing.T) {
+	n := 0
+	for _, a := range answers(t) {
+		if a.Runs != nil || a.Bytes != nil || a.Refused || slices.Contains(refused, a.Pattern) {
+			continue
+		}
+		p := compile(t, a.Pattern)
+		if p.careful == nil {
+			continue
+		}
+		n++
+		quick, careful := p.Matcher(), p.Matcher()
+		careful.machine.blind = 0
+		for _, m := range []*Matcher{quick, careful} {
+			m.Reset([]byte(a.Text))
+			m.linear = false
+		}
+		want, err := found(quick, p.Groups())
+		if err != nil {
+			continue
+		}
+		got, err := found(careful, p.Groups())
+		if err != nil || show(got) != show(want) {
+			t.Errorf("%q on %q: %s instead of %s; %v", a.Pattern, a.Text, show(got), show(want), err)
+		}
+	}
+	if n < 1000 {
+		t.Error("only", n)
 	}
 }
 

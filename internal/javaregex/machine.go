@@ -24,20 +24,23 @@ const (
 // kept is the stack of what is to be done when a way is found to be wrong: to go another one, or to give a group or a
 // loop the value that it had before.
 type machine struct {
-	prog  *program
-	text  []byte
-	full  bool  // a match ends at the end of the text
-	prev  int   // where the last match ended
-	caps  []int // start and end of each group; -1: none
-	open  []int // where each group started
-	count []int // rounds of each loop
-	since []int // where its round started
-	reach int   // where what is looked for behind ends
-	kept  []entry
-	tried []uint64 // what was tried: a bit for each split at each place
-	steps int      // how many are left for this text
-	bound int      // how many have to be left
-	err   error
+	quick   *program
+	careful *program // nil: there is none
+	prog    *program // one of the two
+	text    []byte
+	full    bool  // a match ends at the end of the text
+	prev    int   // where the last match ended
+	caps    []int // start and end of each group; -1: none
+	open    []int // where each group started
+	count   []int // rounds of each loop
+	since   []int // where its round started
+	reach   int   // where what is looked for behind ends
+	kept    []entry
+	tried   []uint64 // what was tried: a bit for each split at each place
+	steps   int      // how many are left for this text
+	bound   int      // how many have to be left
+	blind   int      // how many are taken before it is noted what was tried
+	err     error
 }
 
 type entry struct {
@@ -69,8 +72,8 @@ func (m *machine) begin(text []byte) {
 
 // find looks for the first match at from or behind it.
 func (m *machine) find(from int) (bool, error) {
-	p := m.prog
 	m.prepare()
+	p := m.quick
 	for at := from; at <= len(m.text); {
 		if p.anchor && at > 0 {
 			return false, nil
@@ -102,7 +105,7 @@ func (m *machine) whole() (bool, error) {
 }
 
 func (m *machine) prepare() {
-	p := m.prog
+	p := m.quick
 	if m.caps == nil {
 		numbers := make([]int, 3*p.groups+2*p.loops)
 		cut := func(n int) []int {
@@ -115,19 +118,19 @@ func (m *machine) prepare() {
 	for i := range m.caps {
 		m.caps[i] = -1
 	}
-	m.tried = m.tried[:0]
-	m.bound = 0
-	if p.regular {
-		m.bound = m.steps - stepsBlind
+	m.prog, m.bound = m.quick, 0
+	if m.careful != nil {
+		m.bound = m.steps - m.blind
 	}
 }
 
-// attempt matches at one place. Only where that takes long does it begin to note what it has tried.
+// attempt matches at one place. Only where that takes long it begins to note what was tried.
 func (m *machine) attempt(at int) (bool, error) {
 	ok, err := m.once(at)
 	if errors.Is(err, ErrLimit) && m.bound > 0 {
 		m.bound = 0
-		if bits := m.prog.splits * (len(m.text) + 1); bits <= maxTried {
+		if bits := m.careful.splits * (len(m.text) + 1); bits <= maxTried {
+			m.prog = m.careful
 			words := (bits + 63) / 64
 			if cap(m.tried) < words {
 				m.tried = make([]uint64, words)
@@ -173,7 +176,7 @@ func (m *machine) run(pc, pos, base int) (int, bool) {
 				pc++
 			}
 		case doSplit:
-			if len(m.tried) > 0 {
+			if i.n >= 0 {
 				bit := i.n*(len(m.text)+1) + pos
 				if ok = m.tried[bit>>6]&(1<<(bit&63)) == 0; !ok {
 					break

@@ -431,6 +431,9 @@ func (p *parser) open() *node {
 	p.at++
 	p.flags = before
 	if n == nil {
+		if body.leavable() { // to a repetition the group in it is another one
+			body = &node{op: opCat, subs: []*node{body}}
+		}
 		return body
 	}
 	n.subs = []*node{body}

@@ -1,17 +1,21 @@
 package javaregex
 
-import "unicode/utf8"
+import (
+	"slices"
+	"unicode/utf8"
+)
 
 // A program is a pattern as the machine runs it.
 type program struct {
 	code    []inst
 	groups  int // with group 0
 	loops   int
-	splits  int  // how many instructions can be marked as tried; 0: none, for the state is more than place and text
 	anchor  bool // it matches at the start of the text only
 	filter  bool // first says with which bytes a match can start
 	first   [256]bool
-	regular bool
+	careful bool // what was tried is noted, at its splits
+	splits  int
+	inside  int // how many parts that are matched by themselves what is added stands in
 }
 
 type inst struct {
@@ -74,8 +78,13 @@ func (c *members) has(r rune) bool {
 	return c.set.has(r)
 }
 
-func newProgram(n *node, groups int) *program {
-	p := &program{groups: groups + 1, regular: n.regular(), anchor: n.anchored()}
+// newProgram makes the program of n. One that is careful has splits where the other has runs, and can note what was
+// tried at each place, so that nothing is tried twice; nil where that is not the whole state.
+func newProgram(n *node, groups int, careful bool) *program {
+	if careful && !n.regular() {
+		return nil
+	}
+	p := &program{groups: groups + 1, anchor: n.anchored(), careful: careful}
 	p.add(n)
 	p.put(inst{op: doMatch})
 	if first, empty := n.first(); !empty {
@@ -87,25 +96,29 @@ func newProgram(n *node, groups int) *program {
 	return p
 }
 
-// regular reports whether place and text are the whole state, so that what was tried once need not be tried again.
+// regular reports whether place and text are the whole state. What is matched by itself is a matter of its place too,
+// whatever is in it.
 func (n *node) regular() bool {
 	switch n.op {
-	case opLook, opAtomic, opBackRef:
+	case opLook, opAtomic:
+		return !n.refers()
+	case opBackRef:
 		return false
-	case opAssert:
-		return n.at != atPrevious
 	case opRepeat:
+		if n.how == possessive || n.subs[0].op == opSet {
+			return !n.refers()
+		}
 		if least, _ := n.subs[0].length(); least == 0 || !n.simple() {
 			return false
 		}
-	case opEmpty, opSet, opCat, opAlt, opGroup:
+	case opEmpty, opSet, opCat, opAlt, opGroup, opAssert:
 	}
-	for _, s := range n.subs {
-		if !s.regular() {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(n.subs, func(s *node) bool { return !s.regular() })
+}
+
+// refers reports whether there is a back reference in n.
+func (n *node) refers() bool {
+	return n.op == opBackRef || slices.ContainsFunc(n.subs, (*node).refers)
 }
 
 // simple reports whether a repetition needs no counting.
@@ -174,8 +187,11 @@ func (p *program) put(i inst) int {
 func (p *program) here() int { return len(p.code) }
 
 func (p *program) split() int {
-	p.splits++
-	return p.put(inst{op: doSplit, n: p.splits - 1})
+	if p.careful && p.inside == 0 {
+		p.splits++
+		return p.put(inst{op: doSplit, n: p.splits - 1})
+	}
+	return p.put(inst{op: doSplit, n: -1})
 }
 
 func (p *program) add(n *node) {
@@ -230,7 +246,9 @@ func (p *program) add(n *node) {
 func (p *program) inner(i inst, n *node) {
 	at := p.put(i)
 	p.code[at].x = p.here()
+	p.inside++
 	p.add(n)
+	p.inside--
 	if i.op == doBehind {
 		p.put(inst{op: doReach})
 	} else {
@@ -259,7 +277,7 @@ func (p *program) repeat(n *node) {
 			round = body
 		}
 		p.inner(inst{op: doAtomic}, &node{op: opRepeat, subs: []*node{round}, min: n.min, max: n.max})
-	case body.op == opSet && !p.regular:
+	case body.op == opSet && !(p.careful && p.inside == 0 && n.simple()):
 		p.put(inst{op: doRun, set: newMembers(body.set), min: n.min, max: n.max, how: n.how})
 	case least > 0 && n.simple() && n.max == 1:
 		at := p.split()
