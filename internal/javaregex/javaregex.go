@@ -16,6 +16,7 @@
 //
 //   - a character beyond U+FFFF is one character, never two;
 //   - of a group that repeats inside of what is repeated ("(?:([a-z])+,)*") the last round counts; Java gives the first;
+//   - a group inside of a look-around or possessive part that did not lead to the match may have another text, or none;
 //   - the Unicode tables are those of Go, which are newer.
 package javaregex
 

@@ -115,12 +115,17 @@ func (m *machine) prepare() {
 		}
 		m.caps, m.open, m.count, m.since = cut(2*p.groups), cut(p.groups), cut(p.loops), cut(p.loops)
 	}
-	for i := range m.caps {
-		m.caps[i] = -1
-	}
+	m.forget()
 	m.prog, m.bound = m.quick, 0
 	if m.careful != nil {
 		m.bound = m.steps - m.blind
+	}
+}
+
+// forget makes no group have matched.
+func (m *machine) forget() {
+	for i := range m.caps {
+		m.caps[i] = -1
 	}
 }
 
@@ -138,6 +143,7 @@ func (m *machine) attempt(at int) (bool, error) {
 			m.tried = m.tried[:words]
 			clear(m.tried)
 		}
+		m.forget()
 		ok, err = m.once(at)
 	}
 	return ok, err
@@ -368,11 +374,11 @@ func (m *machine) start(i *inst, pc, pos int) (int, bool) {
 	return pos, true
 }
 
-// loop decides before each round how to go on. An empty round is the last, whatever is asked for.
+// loop decides before each round how to go on. An empty round is mostly the last, whatever is asked for.
 func (m *machine) loop(i *inst, pos int) (int, bool) {
 	rounds := m.count[i.n]
 	switch {
-	case rounds > 0 && pos == m.since[i.n]:
+	case rounds > 0 && pos == m.since[i.n] && (rounds >= i.min || !i.insists):
 		return i.y, !i.forgets || rounds <= i.min
 	case rounds >= i.max:
 		return i.y, true

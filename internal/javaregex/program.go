@@ -25,6 +25,7 @@ type inst struct {
 	fold     fold
 	negative bool
 	forgets  bool // doLoop: an empty round is none
+	insists  bool // doLoop: an empty round is followed by another, up to min, for it may have set a group
 	x, y     int  // where to go on; y is the second choice
 	n        int  // group, loop or number of a split
 	min, max int
@@ -299,7 +300,7 @@ func (p *program) repeat(n *node) {
 		loop := p.loops
 		p.loops++
 		p.put(inst{op: doEnter, n: loop})
-		at := p.put(inst{op: doLoop, n: loop, min: n.min, max: n.max, how: n.how, forgets: n.forgets()})
+		at := p.put(inst{op: doLoop, n: loop, min: n.min, max: n.max, how: n.how, forgets: n.forgets(), insists: body.refers() && body.straight()})
 		p.code[at].x = p.put(inst{op: doRound, n: loop})
 		p.add(body)
 		p.put(inst{op: doJump, x: at})
