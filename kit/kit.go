@@ -15,8 +15,14 @@ import (
 	"github.com/sluice-io/sluice/configfilter/hadoop"
 	"github.com/sluice-io/sluice/flume"
 	"github.com/sluice-io/sluice/interceptor/host"
+	"github.com/sluice-io/sluice/interceptor/regexextractor"
+	"github.com/sluice-io/sluice/interceptor/regexfilter"
+	"github.com/sluice-io/sluice/interceptor/removeheader"
+	"github.com/sluice-io/sluice/interceptor/searchreplace"
 	"github.com/sluice-io/sluice/interceptor/static"
 	"github.com/sluice-io/sluice/interceptor/timestamp"
+	"github.com/sluice-io/sluice/interceptor/timestampextractor"
+	"github.com/sluice-io/sluice/interceptor/uuid"
 	"github.com/sluice-io/sluice/selector/multiplexing"
 	"github.com/sluice-io/sluice/selector/replicating"
 	avrosink "github.com/sluice-io/sluice/sink/avro"
@@ -45,8 +51,14 @@ var Standard = agent.Kit{
 	}, refused[flume.Source]("source", refusedSources)),
 	Interceptors: slices.Concat([]flume.Kind[flume.Interceptor]{
 		host.Kind,
+		regexextractor.Kind,
+		regexfilter.Kind,
+		removeheader.Kind,
+		searchreplace.Kind,
 		static.Kind,
 		timestamp.Kind,
+		timestampextractor.Kind,
+		uuid.Kind,
 	}, refused[flume.Interceptor]("interceptor", refusedInterceptors)),
 	Selectors: slices.Concat([]flume.Kind[flume.Selector]{
 		multiplexing.Kind,

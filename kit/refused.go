@@ -78,11 +78,6 @@ var refusedSources = []refusal{
 }
 
 var refusedInterceptors = []refusal{
-	{name: "regex_filter", class: interceptors + "RegexFilteringInterceptor$Builder", why: later},
-	{name: "regex_extractor", class: interceptors + "RegexExtractorInterceptor$Builder", why: later},
-	{name: "remove_header", class: interceptors + "RemoveHeaderInterceptor$Builder", why: later},
-	{name: "search_replace", class: interceptors + "SearchAndReplaceInterceptor$Builder", why: later},
-	{name: "uuid", class: sinks + "solr.morphline.UUIDInterceptor$Builder", own: true, why: later},
 	{name: "morphline", class: sinks + "solr.morphline.MorphlineInterceptor$Builder", own: true, why: java},
 }
 

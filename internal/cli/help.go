@@ -239,7 +239,10 @@ func (p *program) page(g page) {
 	if g.class != "" {
 		fmt.Fprintf(p.out, "Flume's class: %s\n", strings.Join(append([]string{g.class}, g.also...), ", "))
 	}
-	if g.unlisted {
+	switch {
+	case g.unlisted && g.class == "":
+		fmt.Fprintln(p.out, "Flume does not have it.")
+	case g.unlisted:
 		fmt.Fprintf(p.out, "%s is a name of Sluice's; Flume knows the class only.\n", g.typ)
 	}
 	if g.absent != "" {

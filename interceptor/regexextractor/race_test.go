@@ -1,0 +1,5 @@
+//go:build race
+
+package regexextractor
+
+const racing = true

@@ -1,0 +1,5 @@
+//go:build !race
+
+package timestampextractor
+
+const racing = false

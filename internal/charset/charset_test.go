@@ -1,0 +1,70 @@
+package charset
+
+import (
+	"bytes"
+	"fmt"
+	"testing"
+	"unicode/utf8"
+)
+
+// What Java 17 answers: new String(bytes, charset) as UTF-8, and its getBytes(charset).
+func TestCharsets(t *testing.T) {
+	for _, x := range []struct{ name, bytes, text, back string }{
+		{"UTF-8", "61ff62", "a\ufffdb", "61efbfbd62"},
+		{"utf8", "c3a9", "é", "c3a9"},
+		{"ISO-8859-1", "61e980", "aé\u0080", "61e980"},
+		{"Latin1", "", "", ""},
+		{"US-ASCII", "61e9", "a\ufffd", "613f"},
+		{"UTF-16", "006100", "a\ufffd", "feff0061fffd"},
+		{"UTF-16", "feff0061", "a", "feff0061"},
+		{"UTF-16", "fffe6100", "a", "feff0061"},
+		{"UTF-16", "", "", ""},
+		{"UTF-16", "feff", "", ""},
+		{"UTF-16BE", "d83dde000061", "😀a", "d83dde000061"},
+		{"UTF-16BE", "feff0061", "\ufeffa", "feff0061"},
+		{"UTF-16BE", "d83d0061", "\ufffda", "fffd0061"},
+		{"UTF-16BE", "de000061d83d", "\ufffda\ufffd", "fffd0061fffd"},
+		{"UTF-16LE", "fffe610000d8", "\ufeffa\ufffd", "fffe6100fdff"},
+	} {
+		c, ok := Find(x.name)
+		if !ok {
+			t.Fatal(x.name)
+		}
+		var in []byte
+		if _, err := fmt.Sscanf(x.bytes, "%x", &in); err != nil && x.bytes != "" {
+			t.Fatal(err)
+		}
+		text := c.Decode(in)
+		if string(text) != x.text {
+			t.Errorf("%s: %s is %q instead of %q", x.name, x.bytes, text, x.text)
+		}
+		if back := fmt.Sprintf("%x", c.Encode(text)); back != x.back {
+			t.Errorf("%s: %q is %s instead of %s", x.name, text, back, x.back)
+		}
+	}
+	if got := string(Latin1.Encode([]byte("€é"))); got != "?\xe9" {
+		t.Errorf("%q", got)
+	}
+	if _, ok := Find("EBCDIC"); ok {
+		t.Error("EBCDIC is known")
+	}
+}
+
+// Whatever the bytes are, the text is UTF-8, and text comes back as it was.
+func FuzzDecode(f *testing.F) {
+	f.Add(uint8(3), []byte("\xff\xfea\x00\x00\xd8"))
+	f.Add(uint8(0), []byte("\xed\xa0\x80é"))
+	f.Fuzz(func(t *testing.T, number uint8, b []byte) {
+		c := Charset(number % 6)
+		text := c.Decode(b)
+		if !utf8.Valid(text) {
+			t.Fatalf("%q", text)
+		}
+		if c == Latin1 || c == ASCII && bytes.ContainsRune(text, utf8.RuneError) {
+			return
+		}
+		if again := c.Decode(c.Encode(text)); !bytes.Equal(again, text) {
+			t.Errorf("%q has become %q", text, again)
+		}
+	})
+}
