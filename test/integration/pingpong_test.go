@@ -122,15 +122,18 @@ func TestAgentsPingPong(t *testing.T) {
 				t.Errorf("only %d data files: none was rolled over", n)
 			}
 			soundLog(t, agents[0])
-			if odd := flumeFinds.FindAllString(agents[1].Log(t), 5); len(odd) > 0 {
-				t.Errorf("Flume finds fault with the channel:\n%s", strings.Join(odd, "\n"))
+			for _, line := range flumeFinds.FindAllString(agents[1].Log(t), -1) {
+				if !strings.HasSuffix(line, "due to EOF") { // an empty data file
+					t.Errorf("Flume finds fault with the channel: %s", line)
+				}
 			}
 		})
 	}
 }
 
-// flumeFinds is what real Flume says of a channel that it does not take as it is.
-var flumeFinds = regexp.MustCompile(`(?m)^.*( WARN | ERROR ).*channel\.file.*$|^.*BadCheckpointException.*$`)
+// flumeFinds is what real Flume says when it opens a channel and does not take it as it is. What its own end has spoilt it
+// says elsewhere: an interrupt that stops its sink may close a data file, so that it leaves empty ones and no checkpoint.
+var flumeFinds = regexp.MustCompile(`(?m)^.* (WARN|ERROR) +\[lifecycleSupervisor.*channel\.file.*$|^.*BadCheckpointException.*$`)
 
 // A handover is a channel that two agents have in turn.
 type handover struct {
