@@ -5,7 +5,7 @@ GO      ?= go
 BUILD   := $(GO) build -trimpath -buildvcs=auto
 FUZZ    ?= 5s
 
-.PHONY: build demo test check race lint fuzz bench interop long speed clean
+.PHONY: build demo test check race lint fuzz bench interop long speed clean powerloss
 
 build:           ## bin/sluice, and the name flume-ng
 	$(BUILD) -o bin/sluice ./cmd/sluice
@@ -14,7 +14,7 @@ build:           ## bin/sluice, and the name flume-ng
 demo: build      ## two agents between two Kafka topics; counts what arrives
 	bin/sluice demo
 
-test: check race fuzz  ## what must pass before a change goes in
+test: check race powerloss fuzz  ## what must pass before a change goes in
 
 check:           ## formatting and vet
 	@unformatted=$$(gofmt -l $$(git ls-files --cached --others --exclude-standard '*.go')); \
@@ -23,6 +23,9 @@ check:           ## formatting and vet
 
 race:            ## all tests of all packages, with the race detector, in random order
 	$(GO) test -race -shuffle=on ./...
+
+powerloss:       ## the file channel's log after 100,000 power cuts, without the race detector
+	$(GO) test -count=1 -v -run='^TestPowerLoss$$' ./internal/wal
 
 lint:            ## the linters of .golangci.yml
 	test/lint
@@ -38,6 +41,7 @@ interop: build   ## with real peers (Flume, Kafka), minutes
 
 long: build      ## with real peers, as long as it takes
 	test/long
+	test/powerloss
 
 speed:           ## the file channel beside real Flume's; docs/speed.md
 	test/speed/run
