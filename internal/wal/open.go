@@ -341,21 +341,20 @@ func (l *Log) openLanes(x *found) error {
 	}
 	for _, s := range x.got.scans {
 		d := s.file
-		if s.end > s.start || d.stale {
-			if d.version != 2 { // its header may stay as it is
-				ln := l.lanes[d.dir]
-				ln.rolled = append(ln.rolled, rollEnd{d, s.end})
-			}
-			if err := l.settleFile(d); err != nil {
-				return err
-			}
+		if (s.end > s.start || d.stale) && d.version != 2 { // whose header may stay as it is
+			ln := l.lanes[d.dir]
+			ln.rolled = append(ln.rolled, rollEnd{d, s.end})
+		}
+		if err := l.settleFile(d); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
 // settleFile frees what was reserved on the disk for a file that the last run did not close, and makes safe what that
-// run had written and not synced when it was killed: the checkpoint that follows relies on it.
+// run had not synced when it was killed: the checkpoint that follows relies on what it has written, and the IDs of what
+// it has cut off, which nobody has seen, are given again.
 func (l *Log) settleFile(d *dataFile) error {
 	w, err := l.fsys.OpenWrite(d.path)
 	if err != nil {

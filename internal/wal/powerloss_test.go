@@ -199,6 +199,8 @@ func (x *run) kill() {
 	x.left, x.wasCut = x.m.Killed(), x.r.IntN(3) == 0
 	if x.wasCut {
 		x.left = x.m.Crash(x.r)
+	}
+	if x.wasCut || x.unsure {
 		for i := range x.events {
 			x.events[i].taken = x.events[i].synced
 		}
