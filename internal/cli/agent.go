@@ -209,7 +209,7 @@ func (p *program) runAgent(r *run, l *launch, log *slog.Logger, began time.Time)
 }
 
 // leastHeap is what the garbage collector takes the heap for at least. Go collects when the heap has doubled, and an
-// agent whose events are soon gone has next to none: it would collect fifty times a second. The ballast is never touched,
+// agent whose events are soon gone has next to none: it would collect forty times a second. The ballast is never touched,
 // so that it has no memory of its own; what the process may hold more is as much garbage.
 const leastHeap = 16 << 20
 
