@@ -20,17 +20,18 @@ import (
 	"github.com/sluice-io/sluice/test/oracle"
 )
 
-// The directories of a log change hands between real Flume and Sluice fifty times in each of its forms, clean and after
-// SIGKILL. Package wal plays our side and counts.
+// The directories of a log change hands between real Flume and Sluice, fifty times in each of its forms in a full run and
+// a hundred times in all in a small one, clean and after SIGKILL. Package wal plays our side and counts.
 func TestPingPong(t *testing.T) {
 	if stage.StandIn {
 		t.Skip("Flume against itself")
 	}
+	rounds := stage.Count(50, 17)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "go", "test", "-tags", "interop", "-count=1", "-v", "-timeout=20m", "-parallel=2", "-run", "^TestPingPong$|^TestFlumeOpensWhatWeRepaired$|^TestLocksAgainstFlume$", "./internal/wal")
 	cmd.Dir = stage.Root
-	cmd.Env = append(os.Environ(), "PEERS="+filepath.Join(stage.Root, "test", "peers", "peers"), "WAL_ROUNDS=50", fmt.Sprintf("WAL_SEED=%d", stage.Seed>>32))
+	cmd.Env = append(os.Environ(), "PEERS="+filepath.Join(stage.Root, "test", "peers", "peers"), fmt.Sprintf("WAL_ROUNDS=%d", rounds), fmt.Sprintf("WAL_SEED=%d", stage.Seed>>32))
 	cmd.WaitDelay = 5 * time.Second
 	began := time.Now()
 	out, err := cmd.CombinedOutput()
@@ -42,8 +43,8 @@ func TestPingPong(t *testing.T) {
 	for _, line := range regexp.MustCompile(`(?m)^.*interop_test.go:\d+: (.* rounds.*)$`).FindAllStringSubmatch(string(out), -1) {
 		stage.Proof(t, "%s", line[1])
 	}
-	stage.Proof(t, "50 rounds in each of %d forms: every event once; Flume opens what was repaired of %d damaged or killed directories; %.0f s",
-		len(forms), len(passed)-len(forms), time.Since(began).Seconds())
+	stage.Proof(t, "%d rounds in each of %d forms: every event once; Flume opens what was repaired of %d damaged or killed directories; %.0f s",
+		rounds, len(forms), len(passed)-len(forms), time.Since(began).Seconds())
 }
 
 // Whole agents hand the directories over: real Flume and Sluice run the same file in turn. Each round puts events in
