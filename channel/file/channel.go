@@ -176,10 +176,11 @@ func (c *channel) Put(ctx context.Context, b flume.Batch) (flume.Transaction, er
 	if len(b) > c.capacity {
 		return nil, fmt.Errorf("%w: it has %d events, the %s is %d", flume.ErrTooLarge, len(b), c.capacityKey, c.capacity)
 	}
-	if err := c.log.Fits(b); err != nil {
+	bytes, err := c.log.Size(b)
+	if err != nil {
 		return nil, fmt.Errorf("%w: %w (maxFileSize)", flume.ErrTooLarge, err)
 	}
-	p := &put{channel: c, batch: b, bytes: recorded(b)}
+	p := &put{channel: c, batch: b, bytes: bytes}
 	if err := c.space.reserve(p.bytes); err != nil {
 		c.putError.Add(1)
 		return nil, err
@@ -221,7 +222,7 @@ func (c *channel) Admit(b flume.Batch) (flume.Transaction, error) {
 		return nil, err
 	}
 	defer c.leave()
-	if err := c.log.Fits(b); err != nil {
+	if _, err := c.log.Size(b); err != nil {
 		return nil, fmt.Errorf("%w: %w (maxFileSize)", flume.ErrTooLarge, err)
 	}
 	c.log.Admit(len(b))

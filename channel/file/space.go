@@ -17,21 +17,6 @@ type space struct {
 	promised atomic.Int64 // to puts that have not been written
 }
 
-// What a record and a header have beside the event's bytes, at most.
-const (
-	recordBytes = 64
-	headerBytes = 12
-)
-
-// recorded is how many bytes the events of b have in the log, about.
-func recorded(b flume.Batch) int64 {
-	n := int64(b.Size()) + recordBytes // the commit
-	for i := range b {
-		n += recordBytes + headerBytes*int64(len(b[i].Headers))
-	}
-	return n
-}
-
 // reserve promises n bytes on every disk, for the log chooses between them.
 func (s *space) reserve(n int64) error {
 	all := s.promised.Add(n)

@@ -58,7 +58,7 @@
 //	           commit: 1 sfixed32 1: of puts, 2: of takes
 //	  footer   empty
 //
-// Fill is 80, a mebibyte at a time, written ahead of small groups; a large group goes to the bare end. The next file is
+// Fill is 80, a mebibyte at a time, written ahead of little that waits for a sync; much goes to the bare end. The next file is
 // begun when position + L would be more than [Options].MaxFileSize. A transaction lies in the directory transaction
 // mod directories, in one piece where a file can hold it. A file is synced before anything is written to the next.
 //

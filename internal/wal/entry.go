@@ -60,14 +60,18 @@ func (e *entry) begin(k kind) {
 	}
 }
 
-func (e *entry) puts(b flume.Batch) {
+// puts returns the size of the largest record.
+func (e *entry) puts(b flume.Batch) (largest int64) {
 	e.begin(kindPut)
 	for i := range b {
-		e.recs = append(e.recs, len(e.buf))
+		at := len(e.buf)
+		e.recs = append(e.recs, at)
 		e.buf = appendPut(e.buf, &b[i])
+		largest = max(largest, int64(len(e.buf)-at))
 	}
 	e.count, e.batch = len(b), b
 	e.commit(kindPut)
+	return largest
 }
 
 func (e *entry) takes(ps []Pointer, spans []span) {

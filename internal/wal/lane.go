@@ -17,9 +17,9 @@ const (
 	largestGroup = 4 << 20
 	// earlyWrite: so many bytes are written while the disk still syncs what came before; fewer wait for company.
 	earlyWrite = 64 << 10
-	// A write of so much goes to the bare end of the file. A smaller one is put over fill, whose length is on the disk
-	// already, so that its sync need not change the file's length too.
-	bareWrite = 256 << 10
+	// Where so much is not synced yet, what is written goes to the bare end of the file. Less is put over fill, whose
+	// length is on the disk already, so that its sync need not change the file's length too; but all is written twice.
+	bareEnd = 384 << 10
 	// fillSize is how much fill is written at a time, as Flume does it.
 	fillSize = 1 << 20
 	// ahead is how much room on the disk is reserved at a time.
@@ -167,8 +167,12 @@ func (l *lane) write() {
 	}
 	start, out := l.start, l.out
 	over := out == nil || out.over // then the group is barriers only
+	fill := l.log.fill
+	if out != nil && out.pos-out.safe >= bareEnd {
+		fill = nil
+	}
 	l.mu.Unlock()
-	err = l.writeGroup(group, start)
+	err = l.writeGroup(group, start, fill)
 	clean := err == nil || out.cut(start) && len(l.large) == 0 && !errors.Is(err, syscall.EFBIG)
 	l.mu.Lock()
 	l.writing = false
@@ -390,8 +394,8 @@ func (l *lane) shutLarge(failed bool) {
 	}
 }
 
-// writeGroup writes stamped entries; the lock is not held.
-func (l *lane) writeGroup(group []*entry, start int64) error {
+// writeGroup writes stamped entries, and fill behind them where they are at the end of the file; the lock is not held.
+func (l *lane) writeGroup(group []*entry, start int64, fill []byte) error {
 	if len(l.large) > 0 {
 		return l.writeLarge(group[0])
 	}
@@ -405,7 +409,7 @@ func (l *lane) writeGroup(group []*entry, start int64) error {
 		}
 		b = l.group
 	}
-	err := l.append(b, start)
+	err := l.append(b, start, fill)
 	if cap(l.group) > 2*largestGroup {
 		l.group = nil
 	}
@@ -428,12 +432,12 @@ func (e *entry) seal(b []byte, from, to int, c *fileCipher) []byte {
 }
 
 // append writes b at pos, the end of the records.
-func (l *lane) append(b []byte, pos int64) error {
+func (l *lane) append(b []byte, pos int64, fill []byte) error {
 	if len(b) == 0 {
 		return nil
 	}
 	l.out.reserve(pos+int64(len(b)), int64(len(l.log.fill)), l.log.o.MaxFileSize)
-	return l.out.append(b, pos, l.log.fill)
+	return l.out.append(b, pos, fill)
 }
 
 // writeLarge writes an entry that has pieces in several files. All but the last are complete then.
@@ -441,7 +445,7 @@ func (l *lane) writeLarge(e *entry) error {
 	for i, p := range e.pieces {
 		b := e.seal(nil, p.from, p.to, p.file.cipher)
 		if i == len(e.pieces)-1 {
-			return l.append(b, 0)
+			return l.append(b, 0, nil)
 		}
 		if _, err := l.large[i].WriteAt(b, 0); err != nil {
 			return err

@@ -162,12 +162,23 @@ func (l *Log) release(n int) {
 	l.grant()
 }
 
-// Fits tells whether the events of b can be put at all.
-func (l *Log) Fits(b flume.Batch) error {
+// Size is how many bytes a transaction that puts b takes in the log. An error says that one of its events can never be put.
+func (l *Log) Size(b flume.Batch) (int64, error) {
+	bytes := int64(commitSize)
 	for i := range b {
-		if n := int64(putSize(&b[i])); n > l.o.MaxFileSize {
-			return &TooLargeError{"an event with its headers", n, l.o.MaxFileSize}
+		n := int64(putSize(&b[i]))
+		if err := l.fits(n); err != nil {
+			return 0, err
 		}
+		bytes += n
+	}
+	return bytes, nil
+}
+
+// fits tells whether a record of so many bytes can be written.
+func (l *Log) fits(n int64) error {
+	if n > l.o.MaxFileSize {
+		return &TooLargeError{"an event with its headers", n, l.o.MaxFileSize}
 	}
 	return nil
 }
@@ -179,12 +190,11 @@ func (l *Log) Put(ctx context.Context, b flume.Batch) error {
 	if len(b) == 0 {
 		return nil
 	}
-	if err := l.Fits(b); err != nil {
+	e := l.entry()
+	if err := l.fits(e.puts(b)); err != nil {
 		l.Release(len(b))
 		return err
 	}
-	e := l.entry()
-	e.puts(b)
 	_, err := l.commit(ctx, e)
 	return err
 }

@@ -59,7 +59,7 @@ func (o *output) end() int64 {
 	return o.size
 }
 
-// append writes b at pos, the end of the records, and fill behind it where that pays.
+// append writes b at pos, the end of the records, and fill behind it where the file ends.
 func (o *output) append(b []byte, pos int64, fill []byte) error {
 	if len(b) == 0 {
 		return nil
@@ -70,7 +70,7 @@ func (o *output) append(b []byte, pos int64, fill []byte) error {
 	}
 	if end > o.size {
 		o.size = end
-		if n := len(fill) - len(b); n > 0 && len(b) < bareWrite {
+		if n := len(fill) - len(b); n > 0 {
 			if _, err := o.w.WriteAt(fill[:n], end); err != nil {
 				return err
 			}
