@@ -146,7 +146,7 @@ func restart(ctx context.Context, o *Options, a, b *process, port int) error {
 	if err := answers(ctx, port, b); err != nil {
 		return err
 	}
-	fmt.Fprintf(o.Out, "agent A runs again as process %d, agent B as process %d\n", a.pid(), b.pid())
+	fmt.Fprintf(o.Out, "agent A runs again as process %d, agent B as process %d; events go on when Kafka has given up the consumer that was killed, after some seconds\n", a.pid(), b.pid())
 	return nil
 }
 

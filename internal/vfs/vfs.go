@@ -83,7 +83,7 @@ type LockedError struct {
 
 func (e *LockedError) Error() string {
 	if e.Holder.PID == 0 {
-		return fmt.Sprintf("locking %s: another process, or another user of it in this one, holds it", e.Path)
+		return fmt.Sprintf("locking %s: another process holds it, or this one by another of its names (a symbolic link?)", e.Path)
 	}
 	return fmt.Sprintf("locking %s: %s holds it", e.Path, e.Holder)
 }
