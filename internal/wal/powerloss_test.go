@@ -196,10 +196,12 @@ func (x *run) play() {
 // kill is SIGKILL, which loses nothing but the process, or a power cut, which is survived. What the process would still
 // have done, it does where nobody looks.
 func (x *run) kill() {
-	x.left, x.wasCut = x.m.Killed(), x.r.IntN(3) == 0
-	if x.wasCut {
+	now := x.r.IntN(3) == 0
+	x.left = x.m.Killed()
+	if now {
 		x.left = x.m.Crash(x.r)
 	}
+	x.wasCut = x.wasCut || now // that of the start before, if it did not come to its end, has not been dealt with
 	if x.wasCut || x.unsure {
 		for i := range x.events {
 			x.events[i].taken = x.events[i].synced
