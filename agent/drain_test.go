@@ -645,7 +645,7 @@ func TestAGroupOverTwoChannelsComesBackToASinkThatWasLeftOut(t *testing.T) {
 		kit.SinkProcessors = []flume.Kind[flume.SinkProcessor]{processorKind("failover", func(ctx context.Context, group []flume.Drain) error {
 			rounds++
 			if time.Now().Before(back) {
-				if err := group[1].Once(ctx); err != flume.ErrEmpty {
+				if err := group[1].Once(ctx); !errors.Is(err, flume.ErrEmpty) {
 					return err
 				}
 				return &flume.EmptyUntil{Time: back}

@@ -144,8 +144,8 @@ func TestRound(t *testing.T) {
 				t.Errorf("asked %q, settled %q", asked, settled)
 			}
 			var later *flume.EmptyUntil
-			switch _, wanted := x.want.(*flume.EmptyUntil); {
-			case wanted:
+			switch {
+			case errors.As(x.want, &later):
 				if !errors.As(err, &later) || !later.Time.Equal(until) || !errors.Is(err, flume.ErrEmpty) {
 					t.Errorf("%v", err)
 				}
