@@ -49,9 +49,9 @@ func FromProperties(properties map[string]string, warn func(string)) (Sender, er
 	}
 	switch s.Kind {
 	case rpcproperties.Failover:
-		return OpenFailover(s.MaxAttempts, receivers...)
+		return OpenFailover(s.Several.MaxAttempts, receivers...)
 	case rpcproperties.LoadBalance:
-		return OpenLoadBalancer(Balance{Order: s.Selector, Backoff: s.Backoff, MaxBackoff: s.MaxBackoff}, receivers...)
+		return OpenLoadBalancer(Balance{Order: s.Several.Selector, Backoff: s.Several.Backoff, MaxBackoff: s.Several.MaxBackoff}, receivers...)
 	case rpcproperties.Default, rpcproperties.Thrift:
 	}
 	return Open(receivers[0])

@@ -41,10 +41,7 @@ type Settings struct {
 	InsideTLS      bool
 	TLS            tls.Client
 	Protocol       thriftrpc.Protocol
-	MaxAttempts    int // 0: as many as there are hosts
-	Selector       turns.Order
-	Backoff        bool
-	MaxBackoff     time.Duration
+	Several        Several
 
 	names       []string
 	hosts       conf.Values
@@ -53,6 +50,22 @@ type Settings struct {
 	unread      string
 	connections int
 	kerberos    thriftrpc.Kerberos
+}
+
+// Several are the properties of clients that know more than one receiver. The Avro sink has them too.
+type Several struct {
+	MaxAttempts int // 0: as many as there are hosts
+	Selector    turns.Order
+	Backoff     bool
+	MaxBackoff  time.Duration // 0: the usual one
+}
+
+// Declare declares them.
+func (s *Several) Declare(d *conf.Decl) {
+	d.Int(&s.MaxAttempts, "max-attempts", 0, "With client.type = default_failover: how many receivers a batch is sent to before it fails; 0 is as many as there are hosts.").AtLeast(0).Lenient()
+	conf.Choice(d, &s.Selector, "host-selector", turns.RoundRobin, "With client.type = default_loadbalance: who is next, each receiver in its turn or one by chance.", turns.RoundRobin, turns.Random)
+	d.Bool(&s.Backoff, "backoff", false, "With client.type = default_loadbalance: whether a receiver that fails is left out for a while; it begins with 2 s and doubles with each failure.")
+	d.Millis(&s.MaxBackoff, "maxBackoff", 0, "With backoff: the longest time in ms for which a receiver is left out; 0 is 30000.").AtLeast(0)
 }
 
 type compression string
@@ -81,10 +94,7 @@ func (s *Settings) Declare(d *conf.Decl) {
 	d.Int(&s.connections, "maxConnections", 5, "The most connections of a Thrift client; read, and without effect: there is one.").Lenient()
 	s.kerberos.Keys = []string{"client-principal", "client-keytab", "server-principal"}
 	d.Under("", &s.kerberos)
-	d.Int(&s.MaxAttempts, "max-attempts", 0, "default_failover: how many receivers a batch is sent to before it fails; 0 is as many as there are hosts.").AtLeast(0).Lenient()
-	conf.Choice(d, &s.Selector, "host-selector", turns.RoundRobin, "default_loadbalance: who is next, each receiver in its turn or one by chance.", turns.RoundRobin, turns.Random)
-	d.Bool(&s.Backoff, "backoff", false, "default_loadbalance: whether a receiver that fails is left out for a while; it begins with 2 s and doubles with each failure.")
-	d.Millis(&s.MaxBackoff, "maxBackoff", 0, "default_loadbalance: the longest time in ms for which a receiver is left out; 0 is 30000.").AtLeast(0)
+	d.Under("", &s.Several)
 	d.Check(s.check)
 }
 
@@ -105,9 +115,6 @@ func (s *Settings) check() error {
 	if s.Deflate && s.Kind == Thrift {
 		odd = append(odd, conf.Warn("compression-type", errors.New("has no effect: only Avro is compressed, as in Flume")))
 		s.Deflate = false
-	}
-	if s.MaxBackoff == 0 {
-		s.MaxBackoff = turns.Usual
 	}
 	return errors.Join(append(odd, s.resolve())...)
 }
