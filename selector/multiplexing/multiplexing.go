@@ -182,7 +182,10 @@ func (s *selector) send(value string, run flume.Batch, r *flume.Routes) {
 
 // unroute does with a run of events that belong to no channel what the settings say.
 func (s *selector) unroute(value string, run flume.Batch, r *flume.Routes) {
-	why := fmt.Errorf("there is no default, and no mapping of %s = %q", s.header, value[:min(len(value), longestShown)])
+	why := fmt.Errorf("%s = %q has no mapping, and there is no default", s.header, value[:min(len(value), longestShown)])
+	if value == "" {
+		why = fmt.Errorf("the event has no value of %s, and there is no default", s.header)
+	}
 	switch s.unmatched {
 	case deadLetter:
 		r.Reject(why, run...)

@@ -92,7 +92,7 @@ func TestUnmatched(t *testing.T) {
 			t.Errorf("%d events were counted as dropped", n)
 		}
 		log := env.Logged()
-		for _, value := range []string{`no mapping of state = \"X\"`, `no mapping of state = \"Y\"`, `no mapping of state = \"\"`} {
+		for _, value := range []string{`state = \"X\" has no mapping`, `state = \"Y\" has no mapping`, `no value of state`} {
 			if n := strings.Count(log, value); n != 1 {
 				t.Errorf("%s is said %d times:\n%s", value, n, log)
 			}
@@ -119,8 +119,8 @@ func TestUnmatched(t *testing.T) {
 		for _, x := range r.Rejected() {
 			rejected = append(rejected, string(x.Event.Body)+": "+x.Err.Error())
 		}
-		want := []string{`0: there is no default, and no mapping of state = "X"`, `1: there is no default, and no mapping of state = "Y"`,
-			`3: there is no default, and no mapping of state = ""`, `4: there is no default, and no mapping of state = "X"`}
+		want := []string{`0: state = "X" has no mapping, and there is no default`, `1: state = "Y" has no mapping, and there is no default`,
+			`3: the event has no value of state, and there is no default`, `4: state = "X" has no mapping, and there is no default`}
 		if !slices.Equal(rejected, want) || r.Refused() != nil || len(r.Required(0)) != 1 {
 			t.Errorf("%q", rejected)
 		}
@@ -134,7 +134,7 @@ func TestUnmatched(t *testing.T) {
 	t.Run("refused", func(t *testing.T) {
 		s, env := selecting(t, "header = state", "mapping.CZ = c1", "unmatched = refuse")
 		r := route(s)
-		if err := r.Refused(); err == nil || err.Error() != `there is no default, and no mapping of state = "X"` {
+		if err := r.Refused(); err == nil || err.Error() != `state = "X" has no mapping, and there is no default` {
 			t.Error(err)
 		}
 		if env.Count("EventUnroutedCount") != 0 || len(r.Rejected()) > 0 {
