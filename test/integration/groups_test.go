@@ -58,20 +58,44 @@ func (p *pair) properties(more ...[2]string) map[string]string {
 	return all
 }
 
-// kills ends one agent after the other with SIGKILL and starts it again after a while, as events come out.
-func (p *pair) kills(t *testing.T, times int, away time.Duration) {
+// kills ends one agent after the other with SIGKILL and starts it again after a while, as events come out, until over is
+// closed: nothing is sent any more. It returns how many it has ended.
+func (p *pair) kills(t *testing.T, times int, away time.Duration, over <-chan struct{}) int {
 	t.Helper()
 	random := stage.Rand(t).Int64N
+	flows(t, p.ledger)
 	for i := range times {
+		select {
+		case <-over:
+			return i
+		default:
+		}
 		a := p.agents[i%len(p.agents)]
-		flows(t, p.ledger)
 		between(random, 100*time.Millisecond, time.Second)
 		a.Kill(t)
-		flows(t, p.ledger) // through the other
+		p.flows(t, over) // through the other
 		between(random, 0, away)
 		a.Start(t)
+		p.flows(t, over)
 	}
-	flows(t, p.ledger)
+	return times
+}
+
+// flows waits until events come out, or over is closed.
+func (p *pair) flows(t *testing.T, over <-chan struct{}) {
+	t.Helper()
+	_, before := p.ledger.Count()
+	harness.Eventually(t, 2*time.Minute, "events at the end", func() error {
+		select {
+		case <-over:
+			return nil
+		default:
+		}
+		if _, now := p.ledger.Count(); now <= before {
+			return fmt.Errorf("%d have come out, as before", now)
+		}
+		return nil
+	})
 }
 
 // took is how many events each agent's source has accepted since its last start.
@@ -110,7 +134,7 @@ func TestSinkGroupReceiversKilled(t *testing.T) {
 			group.Start(t)
 			listens(t, port)
 			pump := newPump(t, port, stage.Rand(t), 100, rate, lanes, p.ledger)
-			p.kills(t, stage.Count(20, 4), 2*time.Second)
+			p.kills(t, stage.Count(20, 4), 2*time.Second, nil)
 			if name == "failover" { // k1 has its priority back
 				harness.Eventually(t, 20*time.Second, "events through k1 alone", func() error {
 					before, err := p.took()
@@ -161,25 +185,29 @@ func TestFlumeClientsOfSeveral(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			load := oracle.Load{Run: "several", Lanes: 1, Size: 150}
 			p := newPair(t, harness.Sluice, "avro", load)
-			count := stage.Count(300_000, 30_000)
+			count := stage.Count(1_000_000, 60_000)
 			args := []string{"flume", "load", "--port=1", fmt.Sprintf("--count=%d", count), "--run=" + load.Run + " 0", fmt.Sprintf("--size=%d", load.Size),
 				"--batch=10", "--retry-seconds=30"}
 			for k, v := range p.properties(properties...) {
 				args = append(args, "--set."+k+"="+v)
 			}
-			done := make(chan error, 1)
+			var failed error
+			done := make(chan struct{})
 			go func() {
-				out, err := stage.Peers(t, 5*time.Minute, args...)
-				t.Logf("the client says %s", out)
-				done <- err
+				defer close(done)
+				_, failed = stage.Peers(t, 9*time.Minute, args...)
 			}()
-			p.kills(t, 2, time.Second)
-			if err := <-done; err != nil {
-				t.Fatal(err)
+			kills := p.kills(t, stage.Count(20, 2), time.Second, done)
+			<-done
+			if failed != nil {
+				t.Fatal(failed)
+			}
+			if kills == 0 {
+				t.Error("the client had done before a receiver was killed")
 			}
 			p.ledger.AckedAll(count)
 			report := p.Await(30*time.Second, 3*time.Minute)
-			stage.Proof(t, "%s", report)
+			stage.Proof(t, "%d kills: %s", kills, report)
 			if err := report.Check(oracle.Rules{Duplicates: oracle.AnyDuplicates}); err != nil {
 				t.Error(err)
 			}
@@ -212,17 +240,21 @@ func TestClientsToFlume(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer c.Close()
-			stop, done := make(chan struct{}), make(chan error, 1)
-			go func() { done <- p.send(t, c, stop) }()
+			var failed error
+			stop, done := make(chan struct{}), make(chan struct{})
+			go func() {
+				defer close(done)
+				failed = p.send(t, c, stop)
+			}()
 			if s.one {
 				flows(t, p.ledger)
 				time.Sleep(2 * time.Second)
 			} else {
-				p.kills(t, stage.Count(10, 1), 2*time.Second)
+				p.kills(t, stage.Count(10, 1), 2*time.Second, done)
 			}
 			close(stop)
-			if err := <-done; err != nil {
-				t.Error(err)
+			if <-done; failed != nil {
+				t.Error(failed)
 			}
 			report := p.Await(30*time.Second, 3*time.Minute)
 			stage.Proof(t, "%s", report)
