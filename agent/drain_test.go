@@ -630,3 +630,45 @@ func TestAGroupOverTwoChannelsDoesNotSpinForAStandby(t *testing.T) {
 		}
 	})
 }
+
+// A processor that leaves a sink out for a time is asked again when that is over, though no event has come.
+func TestAGroupOverTwoChannelsComesBackToASinkThatWasLeftOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var one, two collector
+		var log logBuffer
+		began := time.Now()
+		back := began.Add(20 * time.Second)
+		kit, opened := twoSinks(&log,
+			func(_ context.Context, b flume.Batch) error { one.add(b); return nil },
+			func(_ context.Context, b flume.Batch) error { two.add(b); return nil })
+		rounds := 0
+		kit.SinkProcessors = []flume.Kind[flume.SinkProcessor]{processorKind("failover", func(ctx context.Context, group []flume.Drain) error {
+			rounds++
+			if time.Now().Before(back) {
+				if err := group[1].Once(ctx); !errors.Is(err, flume.ErrEmpty) {
+					return err
+				}
+				return &flume.EmptyUntil{Time: back}
+			}
+			return failover(ctx, group)
+		})}
+		_, stop := start(t, kit, grouped+"a1.sinks.k2.channel = c2")
+		fill(t, opened["c1"], events("a"))
+		pass(10 * time.Second)
+		fill(t, opened["c2"], events("b")) // the other one is not held up meanwhile
+		synctest.Wait()
+		if one.bodies() != "" || two.bodies() != "b" {
+			t.Errorf("delivered %q and %q while the first is left out", one.bodies(), two.bodies())
+		}
+		pass(11 * time.Second)
+		if one.bodies() != "a" {
+			t.Errorf("delivered %q", one.bodies())
+		}
+		if rounds > 20 {
+			t.Errorf("%d rounds", rounds)
+		}
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -22,6 +22,7 @@ type inlet struct {
 	name         string
 	interceptors []openInterceptor
 	selector     flume.Selector
+	selecting    string    // a1.sources.s1.selector
 	channels     []*outlet // in the order of Routes
 	prepare      []int     // the order of Put: the same for all sources of the agent, so that no two hold what the other waits for
 	durable      []int     // the channels that are not volatile
@@ -73,7 +74,7 @@ func putBack(tx flume.Transaction, bugs *supervise.Trouble) {
 	tx.Rollback()
 }
 
-// A refusal is what one interceptor of the chain has rejected of a batch.
+// A refusal is what one interceptor of the chain, or the selector, has rejected of a batch.
 type refusal struct {
 	by     string
 	events []flume.Rejection
@@ -111,6 +112,13 @@ func (in *inlet) emit(ctx context.Context, b flume.Batch) (err error) {
 	if len(b) > 0 {
 		routes.Reset(len(in.channels))
 		in.selector.Select(b, &routes)
+		if err := routes.Refused(); err != nil {
+			in.processing.Add(1)
+			return fmt.Errorf("selecting channels with %s: %w", in.selecting, err)
+		}
+		if rejected := routes.Rejected(); len(rejected) > 0 {
+			refused = append(refused, refusal{in.selecting, rejected})
+		}
 		txs = make([]flume.Transaction, len(in.channels))
 		for _, i := range in.prepare {
 			if txs[i], err = in.put(ctx, i, routes.Required(i)); err != nil {

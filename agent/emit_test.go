@@ -246,6 +246,53 @@ func TestEmitKeepsWhatAnInterceptorRejects(t *testing.T) {
 	}
 }
 
+// choosy sends bodies to c1 but the bad ones, which it rejects, and refuses batches with a mad one.
+func choosy() Kit {
+	return Kit{Selectors: []flume.Kind[flume.Selector]{selectorKind("choosy", func(b flume.Batch, r *flume.Routes) {
+		for i := range b {
+			switch string(b[i].Body) {
+			case "bad":
+				r.Reject(errors.New("it is bad"), b[i])
+			case "mad":
+				r.Refuse(errors.New("it is mad"))
+			default:
+				r.Require(0, b[i:i+1]...)
+			}
+		}
+	})}}
+}
+
+func TestEmitKeepsWhatASelectorRejects(t *testing.T) {
+	var log logBuffer
+	b := newBench(t, "a1.sources.s1.selector.type = choosy", choosy(), log.use)
+	for _, words := range []string{"a bad b", "bad"} {
+		if err := b.emit(t.Context(), events(words)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.holds("c1", "a b")
+	b.counter("SOURCE.s1", "RejectedCount", 2)
+	b.counter("SOURCE.s1", "EventAcceptedCount", 4)
+	if got := letterBodies(t, b.agent); got != "bad bad" {
+		t.Errorf("the dead letters are %q", got)
+	}
+	if log.count("a1.sources.s1.selector rejects events") != 1 {
+		t.Errorf("not said once:\n%s", &log)
+	}
+}
+
+func TestEmitRefusesWhatASelectorRefuses(t *testing.T) {
+	b := newBench(t, "a1.sources.s1.selector.type = choosy", choosy())
+	err := b.emit(t.Context(), events("a bad mad b"))
+	if err == nil || !strings.Contains(err.Error(), "selecting channels with a1.sources.s1.selector: it is mad") {
+		t.Fatalf("got %v", err)
+	}
+	b.holds("c1", "")
+	b.counter("SOURCE.s1", "EventAcceptedCount", 0)
+	b.counter("SOURCE.s1", "RejectedCount", 0) // the source sends the batch again
+	b.counter("SOURCE.s1", "GenericProcessingFail", 1)
+}
+
 func TestEmitFailsWhenTheDeadLettersAreFull(t *testing.T) {
 	var log logBuffer
 	b := newBench(t, refusing, Kit{Interceptors: []flume.Kind[flume.Interceptor]{refuser()}},

@@ -218,6 +218,7 @@ func (r *run) openSource(ctx context.Context, p *sourcePart, log *slog.Logger, c
 			err = errors.Join(err, closeAll(in.interceptors))
 		}
 	}()
+	in.selecting = p.selector.Section.Path("")
 	own := r.env(p.selector.Section, log, counters)
 	own.Channels = channelNames(p.channels)
 	if in.selector, err = p.selector.Open(ctx, own); err != nil {

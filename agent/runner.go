@@ -136,7 +136,7 @@ func (r *runner) run(ctx context.Context, processor flume.SinkProcessor) {
 			if ctx.Err() != nil {
 				return
 			}
-			if rounds.Err() != nil || r.spanning && r.waitAny(rounds) {
+			if rounds.Err() != nil || r.spanning && r.waitAny(rounds, err) {
 				continue
 			}
 			r.pause(ctx, retryLeast)
@@ -209,8 +209,13 @@ func (r *runner) left() bool {
 }
 
 // waitAny waits until one of the group's channels has events. It takes them, for a channel has no other way of
-// waiting, and the sinks find them there. False: there was nothing to wait for.
-func (r *runner) waitAny(ctx context.Context) bool {
+// waiting, and the sinks find them there. An EmptyUntil bounds the wait. False: there was nothing to wait for.
+func (r *runner) waitAny(ctx context.Context, empty error) bool {
+	if later := (*flume.EmptyUntil)(nil); errors.As(empty, &later) {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, later.Time)
+		defer cancel()
+	}
 	limits := map[*outlet]flume.Limits{}
 	r.mu.Lock()
 	for _, d := range r.drains {

@@ -6,6 +6,8 @@
 //	defer c.Close()
 //	err = c.AppendBatch(ctx, flume.Batch{{Body: []byte("hello")}})
 //
+// [OpenFailover] and [OpenLoadBalancer] send to several agents, [FromProperties] reads the properties of Flume's clients.
+//
 // Nil means that the receiver's channels have committed the events. After an error nobody knows whether they have,
 // unless it is a [StatusError]: sending again may store them twice, not sending again may lose them.
 //
@@ -222,7 +224,7 @@ func (c *Client) call(ctx context.Context, send func(context.Context, conn) erro
 	defer cancel()
 	l, later, err := c.connect(connecting)
 	if err != nil {
-		return err
+		return &connectError{err}
 	}
 	limited := connecting
 	if later || c.o.Protocol != Avro { // whose first call carries no handshake
@@ -237,6 +239,11 @@ func (c *Client) call(ctx context.Context, send func(context.Context, conn) erro
 	}
 	return nil
 }
+
+// A connectError means that nothing was sent.
+type connectError struct{ error }
+
+func (e *connectError) Unwrap() error { return e.error }
 
 // connect returns the connection with one more call on it, and whether it has answered one before.
 func (c *Client) connect(ctx context.Context) (l *link, later bool, err error) {

@@ -35,12 +35,15 @@ type Selector interface {
 // Routes collects a selector's answer. Channels are numbered in the order of Env.Channels.
 type Routes struct {
 	required, optional []Batch
+	rejected           []Rejection
+	refused            error
 }
 
 // Reset makes r an empty answer over n channels.
 func (r *Routes) Reset(n int) {
 	r.required = append(r.required[:0], make([]Batch, n)...)
 	r.optional = append(r.optional[:0], make([]Batch, n)...)
+	r.rejected, r.refused = nil, nil
 }
 
 // Require sends events to a channel that must commit them before the source is acknowledged.
@@ -48,6 +51,20 @@ func (r *Routes) Require(channel int, events ...Event) { put(r.required, channel
 
 // Offer sends events to a channel whose failure is counted and otherwise ignored.
 func (r *Routes) Offer(channel int, events ...Event) { put(r.optional, channel, events) }
+
+// Reject gives events up that belong to no channel: they go to the dead letters.
+func (r *Routes) Reject(why error, events ...Event) {
+	for _, e := range events {
+		r.rejected = append(r.rejected, Rejection{Event: e, Err: why})
+	}
+}
+
+// Refuse fails the whole batch: no channel gets any of it, and the source is told why.
+func (r *Routes) Refuse(why error) {
+	if r.refused == nil {
+		r.refused = why
+	}
+}
 
 // put shares the first run of events with the caller and copies only when a second one follows. Where there are two
 // there are mostly many, so that the copy has room for more.
@@ -69,12 +86,29 @@ func (r *Routes) Required(channel int) Batch { return r.required[channel] }
 // Optional returns what goes to an optional channel.
 func (r *Routes) Optional(channel int) Batch { return r.optional[channel] }
 
+// Rejected returns what goes to the dead letters.
+func (r *Routes) Rejected() []Rejection { return r.rejected }
+
+// Refused says why the batch is refused, if it is.
+func (r *Routes) Refused() error { return r.refused }
+
 // What a channel answers when it cannot serve. Errors returned may wrap them.
 var (
 	ErrFull     = errors.New("the channel is full")                        // Put: no room came free in time
 	ErrTooLarge = errors.New("the batch is larger than the whole channel") // Put: there will never be room
 	ErrEmpty    = errors.New("the channel is empty")                       // Take, Once: nothing is there
 )
+
+// EmptyUntil is the ErrEmpty of a sink processor that leaves a sink out for a time: who could be asked had nothing, and
+// then it wants to be asked again, though no event may have come.
+type EmptyUntil struct{ Time time.Time }
+
+func (e *EmptyUntil) Error() string {
+	return fmt.Sprintf("%v; a sink is left out until %s", ErrEmpty, e.Time.Format(time.RFC3339))
+}
+
+// Is makes it an ErrEmpty.
+func (e *EmptyUntil) Is(target error) bool { return target == ErrEmpty }
 
 // Limits bound what one Take returns or one Deliver can hold.
 type Limits struct {
@@ -151,7 +185,8 @@ type Rejection struct {
 	Position string // where it came from, such as "test3-0@42" (topic, partition, offset); may be empty
 }
 
-// A SinkProcessor decides which sink of its group delivers next. Process is one round; it is called in a loop.
+// A SinkProcessor decides which sink of its group delivers next. Process is one round; it is called in a loop by one
+// goroutine. ErrEmpty or EmptyUntil: none had anything to deliver.
 type SinkProcessor interface {
 	Process(ctx context.Context, group []Drain) error
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/sluice-io/sluice/interceptor/timestamp"
 	"github.com/sluice-io/sluice/interceptor/timestampextractor"
 	"github.com/sluice-io/sluice/interceptor/uuid"
+	"github.com/sluice-io/sluice/selector/loadbalancing"
 	"github.com/sluice-io/sluice/selector/multiplexing"
 	"github.com/sluice-io/sluice/selector/replicating"
 	avrosink "github.com/sluice-io/sluice/sink/avro"
@@ -31,6 +32,8 @@ import (
 	"github.com/sluice-io/sluice/sink/null"
 	thriftsink "github.com/sluice-io/sluice/sink/thrift"
 	defaultgroup "github.com/sluice-io/sluice/sinkgroup/default"
+	"github.com/sluice-io/sluice/sinkgroup/failover"
+	"github.com/sluice-io/sluice/sinkgroup/loadbalance"
 	"github.com/sluice-io/sluice/source/avro"
 	"github.com/sluice-io/sluice/source/kafka"
 	"github.com/sluice-io/sluice/source/netcat"
@@ -60,10 +63,11 @@ var Standard = agent.Kit{
 		timestampextractor.Kind,
 		uuid.Kind,
 	}, refused[flume.Interceptor]("interceptor", refusedInterceptors)),
-	Selectors: slices.Concat([]flume.Kind[flume.Selector]{
+	Selectors: []flume.Kind[flume.Selector]{
+		loadbalancing.Kind,
 		multiplexing.Kind,
 		replicating.Kind,
-	}, refused[flume.Selector]("channel selector", refusedSelectors)),
+	},
 	Channels: slices.Concat([]flume.Kind[flume.Channel]{
 		file.Kind,
 		memory.Kind,
@@ -76,9 +80,11 @@ var Standard = agent.Kit{
 		null.Kind,
 		thriftsink.Kind,
 	}, refused[flume.Sink]("sink", refusedSinks)),
-	SinkProcessors: slices.Concat([]flume.Kind[flume.SinkProcessor]{
+	SinkProcessors: []flume.Kind[flume.SinkProcessor]{
 		defaultgroup.Kind,
-	}, refused[flume.SinkProcessor]("sink processor", refusedSinkProcessors)),
+		failover.Kind,
+		loadbalance.Kind,
+	},
 	ConfigFilters: []conf.FilterKind{
 		env.Kind,
 		external.Kind,

@@ -39,7 +39,7 @@ func refused[C any](role string, list []refusal) []flume.Kind[C] {
 		instead := r.instead
 		if instead == "" {
 			switch role {
-			case "sink", "sink processor":
+			case "sink":
 				instead = behind
 			case "channel":
 				instead = "use type = memory, or keep this agent in Flume; the agents before and behind it can be Sluice, with avro between them"
@@ -81,11 +81,6 @@ var refusedInterceptors = []refusal{
 	{name: "morphline", class: sinks + "solr.morphline.MorphlineInterceptor$Builder", own: true, why: java},
 }
 
-var refusedSelectors = []refusal{
-	{name: "load_balancing", class: channels + "LoadBalancingChannelSelector", why: later,
-		instead: "Flume 1.11 does not load it either; use replicating or multiplexing"},
-}
-
 var refusedChannels = []refusal{
 	{name: "kafka", class: channels + "kafka.KafkaChannel", own: true, why: later},
 	{name: "jdbc", class: channels + "jdbc.JdbcChannel", why: java,
@@ -110,9 +105,4 @@ var refusedSinks = []refusal{
 		instead: "keep this hop in Flume 1.9, with an avro source that an avro sink here sends to"},
 	{name: "dataset", class: sinks + "kite.DatasetSink", own: true, why: removed,
 		instead: "keep this hop in Flume 1.9, with an avro source that an avro sink here sends to"},
-}
-
-var refusedSinkProcessors = []refusal{
-	{name: "failover", class: sinks + "FailoverSinkProcessor", why: later},
-	{name: "load_balance", class: sinks + "LoadBalancingSinkProcessor", why: later},
 }

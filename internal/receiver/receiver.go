@@ -25,10 +25,14 @@ type Settings struct {
 	RequestTimeout time.Duration
 	ResetInterval  time.Duration
 
+	// Several reports, when the settings have been read, whether all of hosts are used; nil: never.
+	Several func() bool
+
 	// What the time limits are for, for the manual.
 	Connecting, Requesting string
 
 	names []string
+	all   []string // addresses of hosts
 	hosts conf.Values
 	given int // batch-size as the file has it
 }
@@ -89,23 +93,31 @@ func (s *Settings) check() error {
 
 // checkHosts puts the first of hosts in the place of hostname and port.
 func (s *Settings) checkHosts() error {
+	s.all = nil
 	if len(s.names) == 0 {
 		return nil
 	}
-	v, ok := s.hosts.Get(s.names[0])
-	if !ok {
-		return conf.At("hosts", fmt.Errorf("names %q, and hosts.%s is not set", s.names[0], s.names[0]))
-	}
-	host, port, err := net.SplitHostPort(v.Text)
-	if err == nil {
-		s.Port, err = strconv.Atoi(port)
-	}
-	if err != nil {
-		return conf.At("hosts."+s.names[0], fmt.Errorf("%q is not host:port", v.Text))
-	}
-	s.Hostname = host
-	if len(s.names) > 1 {
-		return conf.Warn("hosts", fmt.Errorf("names %d receivers; only the first, %s, is used", len(s.names), v.Text))
+	several := s.Several != nil && s.Several()
+	for i, name := range s.names {
+		if i > 0 && !several {
+			return conf.Warn("hosts", fmt.Errorf("names %d receivers; only the first, %s, is used", len(s.names), s.all[0]))
+		}
+		v, ok := s.hosts.Get(name)
+		if !ok {
+			return conf.At("hosts", fmt.Errorf("names %q, and hosts.%s is not set", name, name))
+		}
+		host, port, err := net.SplitHostPort(v.Text)
+		number := 0
+		if err == nil {
+			number, err = strconv.Atoi(port)
+		}
+		if err != nil {
+			return conf.At("hosts."+name, fmt.Errorf("%q is not host:port", v.Text))
+		}
+		if i == 0 {
+			s.Hostname, s.Port = host, number
+		}
+		s.all = append(s.all, net.JoinHostPort(host, port))
 	}
 	return nil
 }
@@ -116,10 +128,17 @@ func (s *Settings) Host() string { return strings.Trim(s.Hostname, "[]") }
 // Address is what to dial.
 func (s *Settings) Address() string { return net.JoinHostPort(s.Host(), strconv.Itoa(s.Port)) }
 
+// Addresses are what to dial where several receivers are used: those of hosts, or hostname and port.
+func (s *Settings) Addresses() []string {
+	if s.Several == nil || !s.Several() || len(s.all) == 0 {
+		return []string{s.Address()}
+	}
+	return s.all
+}
+
 // Observe counts what becomes of connections to the receiver, in Flume's counters.
-func (s *Settings) Observe(env flume.Env) func(rpc.Change) {
+func (s *Settings) Observe(env flume.Env, address string) func(rpc.Change) {
 	created, failed, closed := env.Counter("ConnectionCreatedCount"), env.Counter("ConnectionFailedCount"), env.Counter("ConnectionClosedCount")
-	address := s.Address()
 	return func(c rpc.Change) {
 		switch c {
 		case rpc.Connected:

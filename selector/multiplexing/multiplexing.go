@@ -6,9 +6,13 @@
 //	selector.mapping.US = c2 c3
 //	selector.default = c4             any other value, an empty or blank one, or none
 //
-// Values are compared exactly: case counts and nothing is trimmed. An event whose value has neither mapping nor default
-// belongs nowhere and is dropped; that is counted (EventUnroutedCount) and said once at WARN. A mapping that is empty
-// or names a channel that is not the source's is refused.
+// Values are compared exactly: case counts and nothing is trimmed. A mapping that is empty or names a channel that is not
+// the source's is refused. An event whose value has neither mapping nor default belongs nowhere. What becomes of it says
+// selector.unmatched:
+//
+//	drop         it is dropped, as in Flume: counted (EventUnroutedCount) and said at WARN, a line for each new value
+//	deadletter   it goes to the dead letters, and the rest of its batch goes on
+//	refuse       the whole batch is refused, and the source does what it does when a channel is full
 //
 // Channel names are separated by any white space or commas. (Flume splits at exactly one blank: two make an empty name,
 // and the source is dropped.)
@@ -27,6 +31,7 @@ import (
 
 	"github.com/sluice-io/sluice/conf"
 	"github.com/sluice-io/sluice/flume"
+	"github.com/sluice-io/sluice/internal/supervise"
 )
 
 // Kind is the multiplexing selector.
@@ -35,25 +40,42 @@ var Kind = flume.Define[Settings, flume.Selector]("multiplexing", "org.apache.fl
 
 // Settings are what a multiplexing selector can be told, below selector.
 type Settings struct {
-	Header   string
-	Default  string
-	Mapping  conf.Values
-	Optional conf.Values
+	Header    string
+	Default   string
+	Mapping   conf.Values
+	Optional  conf.Values
+	Unmatched unmatched
 }
+
+// unmatched is what becomes of an event that no mapping and no default takes.
+type unmatched string
+
+const (
+	drop       unmatched = "drop"
+	deadLetter unmatched = "deadletter"
+	refuse     unmatched = "refuse"
+)
 
 // Declare implements conf.Settings.
 func (s *Settings) Declare(d *conf.Decl) {
 	d.String(&s.Header, "header", "flume.selector.header", "The header whose value decides.")
 	d.String(&s.Default, "default", "",
-		"The channels of events whose value has no mapping or that have no value, separated by blanks. Without it such events are dropped.")
+		"The channels of events whose value has no mapping or that have no value, separated by blanks. Without it unmatched says what becomes of such events.")
 	d.Rest(&s.Mapping, "mapping.", "mapping.VALUE: the channels that must take the events whose header has this value.")
 	d.Rest(&s.Optional, "optional.", "optional.VALUE: channels that events whose header has this value are offered to beside the required ones.")
+	conf.Choice(d, &s.Unmatched, "unmatched", drop, "What becomes of events that neither a mapping nor the default takes: they are dropped and counted, go to the dead letters, or their batch is refused.",
+		drop, deadLetter, refuse)
+	s.Unmatched = "" // until the file has it: who writes drop means it, and is not warned
 	d.Check(func() error {
+		var undecided error
+		if s.Default == "" && s.Unmatched == "" {
+			undecided = conf.Warn("default", errors.New("is not set: events whose value has no mapping are dropped, as in Flume; set it, or say selector.unmatched = drop, deadletter or refuse"))
+		}
 		if d.Targets() == nil {
-			return nil
+			return undecided
 		}
 		_, err := s.routes(d.Targets())
-		return err
+		return errors.Join(err, undecided)
 	})
 }
 
@@ -102,13 +124,16 @@ func (s *Settings) routes(channels []string) (map[string]route, error) {
 
 func separates(r rune) bool { return r == ',' || r <= ' ' }
 
+// longestShown is how much of a header's value is said, in bytes.
+const longestShown = 100
+
 type selector struct {
-	log      *slog.Logger
-	header   string
-	routes   map[string]route
-	usual    route
-	unrouted *atomic.Int64
-	warned   atomic.Bool
+	header    string
+	routes    map[string]route
+	usual     route
+	unmatched unmatched
+	unrouted  *atomic.Int64
+	trouble   supervise.Trouble
 }
 
 func open(_ context.Context, s *Settings, env flume.Env) (flume.Selector, error) {
@@ -116,7 +141,8 @@ func open(_ context.Context, s *Settings, env flume.Env) (flume.Selector, error)
 	if err != nil {
 		return nil, fmt.Errorf("mapping values to channels: %w", err)
 	}
-	return &selector{log: env.Log, header: s.Header, routes: routes, usual: routes[""], unrouted: env.Counter("EventUnroutedCount")}, nil
+	return &selector{header: s.Header, routes: routes, usual: routes[""], unmatched: s.Unmatched, unrouted: env.Counter("EventUnroutedCount"),
+		trouble: supervise.Trouble{Log: env.Log, Failing: "Events are dropped, for they belong to no channel; EventUnroutedCount counts them"}}, nil
 }
 
 func (s *selector) Select(b flume.Batch, r *flume.Routes) {
@@ -150,10 +176,23 @@ func (s *selector) send(value string, run flume.Batch, r *flume.Routes) {
 		r.Offer(channel, run...)
 	}
 	if len(way.required)+len(way.optional) == 0 {
+		s.unroute(value, run, r)
+	}
+}
+
+// unroute does with a run of events that belong to no channel what the settings say.
+func (s *selector) unroute(value string, run flume.Batch, r *flume.Routes) {
+	why := fmt.Errorf("%s = %q has no mapping, and there is no default", s.header, value[:min(len(value), longestShown)])
+	if value == "" {
+		why = fmt.Errorf("the event has no value of %s, and there is no default", s.header)
+	}
+	switch s.unmatched {
+	case deadLetter:
+		r.Reject(why, run...)
+	case refuse:
+		r.Refuse(why)
+	default:
 		s.unrouted.Add(int64(len(run)))
-		if !s.warned.Swap(true) {
-			s.log.Warn("Events are dropped: their value has no mapping, and there is no default. Said once; EventUnroutedCount counts them",
-				"header", s.header, "value", value)
-		}
+		s.trouble.Report(slog.LevelWarn, why, 0)
 	}
 }

@@ -48,9 +48,9 @@ func TestSelect(t *testing.T) {
 		{"optional without a mapping: the default is required", usual, []string{"DE"}, "/0 | / | / | 0/"},
 		{"a value with dots and blanks", usual, []string{"a.b c"}, "/ | 0/ | / | /"},
 		{"anything else", usual, []string{"cz", " CZ", "-", "", " \t", "XX"}, "/ | / | / | 0 1 2 3 4 5/"},
-		{"optional of a blank value is not used", []string{"header = state", "optional.- = c1", "mapping.CZ = c2"}, []string{"", "CZ"}, "/ | 1/ | / | /"},
-		{"optional alone", []string{"header = state", "optional.DE = c1"}, []string{"DE"}, "/0 | / | / | /"},
-		{"the default of the header's name", []string{"mapping.x = c1"}, []string{"x"}, "/ | / | / | /"},
+		{"optional of a blank value is not used", []string{"header = state", "optional.- = c1", "mapping.CZ = c2", "unmatched = drop"}, []string{"", "CZ"}, "/ | 1/ | / | /"},
+		{"optional alone", []string{"header = state", "optional.DE = c1", "unmatched = drop"}, []string{"DE"}, "/0 | / | / | /"},
+		{"the default of the header's name", []string{"mapping.x = c1", "unmatched = drop"}, []string{"x"}, "/ | / | / | /"},
 	} {
 		t.Run(x.name, func(t *testing.T) {
 			s, env := selecting(t, x.settings...)
@@ -73,18 +73,90 @@ func TestSelect(t *testing.T) {
 	}
 }
 
-func TestDroppedOnce(t *testing.T) {
-	s, env := selecting(t, "header = state", "mapping.CZ = c1")
-	for range 3 {
-		var r flume.Routes
+func TestUnmatched(t *testing.T) {
+	values := []string{"X", "Y", "CZ", "-", "X"}
+	route := func(s flume.Selector) (r flume.Routes) {
 		r.Reset(4)
-		s.Select(events("X", "Y", "CZ", "-"), &r)
+		s.Select(events(values...), &r)
+		return r
 	}
-	if n := env.Count("EventUnroutedCount"); n != 9 {
-		t.Errorf("%d events were counted as dropped", n)
-	}
-	if log := env.Logged(); strings.Count(log, "\n") != 1 || !strings.Contains(log, "header=state value=X") {
-		t.Error(log)
+	t.Run("dropped", func(t *testing.T) {
+		s, env := selecting(t, "header = state", "mapping.CZ = c1", "unmatched = drop")
+		for range 3 {
+			r := route(s)
+			if got := strings.Join(flumetest.Bodies(r.Required(0)), " "); got != "2" || r.Refused() != nil || len(r.Rejected()) > 0 {
+				t.Errorf("the channel gets %s, refused %v, rejected %v", got, r.Refused(), r.Rejected())
+			}
+		}
+		if n := env.Count("EventUnroutedCount"); n != 12 {
+			t.Errorf("%d events were counted as dropped", n)
+		}
+		log := env.Logged()
+		for _, value := range []string{`state = \"X\" has no mapping`, `state = \"Y\" has no mapping`, `no value of state`} {
+			if n := strings.Count(log, value); n != 1 {
+				t.Errorf("%s is said %d times:\n%s", value, n, log)
+			}
+		}
+		if n := strings.Count(log, "\n"); n != 3 {
+			t.Errorf("%d lines:\n%s", n, log)
+		}
+	})
+	t.Run("the log is bounded", func(t *testing.T) {
+		s, env := selecting(t, "header = state", "mapping.CZ = c1", "unmatched = drop")
+		for i := range 100 {
+			var r flume.Routes
+			r.Reset(4)
+			s.Select(events(strings.Repeat("long", i+1)), &r)
+		}
+		if log := env.Logged(); strings.Count(log, "\n") > 10 || len(log) > 5000 {
+			t.Errorf("a log of %d lines, %d bytes", strings.Count(log, "\n"), len(log))
+		}
+	})
+	t.Run("to the dead letters", func(t *testing.T) {
+		s, env := selecting(t, "header = state", "mapping.CZ = c1", "unmatched = DeadLetter")
+		r := route(s)
+		var rejected []string
+		for _, x := range r.Rejected() {
+			rejected = append(rejected, string(x.Event.Body)+": "+x.Err.Error())
+		}
+		want := []string{`0: state = "X" has no mapping, and there is no default`, `1: state = "Y" has no mapping, and there is no default`,
+			`3: the event has no value of state, and there is no default`, `4: state = "X" has no mapping, and there is no default`}
+		if !slices.Equal(rejected, want) || r.Refused() != nil || len(r.Required(0)) != 1 {
+			t.Errorf("%q", rejected)
+		}
+		if env.Count("EventUnroutedCount") != 0 || env.Logged() != "" {
+			t.Error("what is kept is said to be dropped")
+		}
+		if r.Reset(4); len(r.Rejected()) > 0 {
+			t.Error("the next batch is answered as the last one")
+		}
+	})
+	t.Run("refused", func(t *testing.T) {
+		s, env := selecting(t, "header = state", "mapping.CZ = c1", "unmatched = refuse")
+		r := route(s)
+		if err := r.Refused(); err == nil || err.Error() != `state = "X" has no mapping, and there is no default` {
+			t.Error(err)
+		}
+		if env.Count("EventUnroutedCount") != 0 || len(r.Rejected()) > 0 {
+			t.Error("what is refused is dropped")
+		}
+		if r.Reset(4); r.Refused() != nil {
+			t.Error("the next batch is answered as the last one")
+		}
+	})
+}
+
+// Who says nothing of events without a mapping is told that they are dropped.
+func TestUndecided(t *testing.T) {
+	for settings, want := range map[string]bool{"": true, "default = c1": false, "unmatched = drop": false, "unmatched = deadletter": false, "unmatched = refuse": false} {
+		all := []string{"mapping.CZ = c1"}
+		if settings != "" {
+			all = append(all, settings)
+		}
+		got := flumetest.Problems(t, Kind, channels, all...)
+		if warned := strings.Contains(got.String(), "x1.default: is not set: events whose value has no mapping are dropped"); warned != want || got.Fatal() || len(got) > 1 {
+			t.Errorf("%s: %v", settings, got)
+		}
 	}
 }
 

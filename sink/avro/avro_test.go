@@ -225,10 +225,14 @@ func TestSettings(t *testing.T) {
 	f(`flume.conf:4: a1.components.x1.compression-level: 77 is no level of compression (0 to 9)`, "compression-type = Deflate", "compression-level = 77")
 	f(`flume.conf:3: a1.components.x1.maxIoWorkers: has no effect, as in Flume 1.10 and later`, "maxIoWorkers = 4")
 	f("", "client.type = default")
-	f(`flume.conf:3: a1.components.x1.client.type: DEFAULT_FAILOVER is not there yet: make one avro sink for each host, all with the same channel; they share its events`, "client.type = DEFAULT_FAILOVER")
-	f(`flume.conf:3: a1.components.x1.client.type: default_loadbalance is not there yet: make one avro sink for each host, all with the same channel; they share its events`, "client.type = default_loadbalance")
-	f(`flume.conf:3: a1.components.x1.client.type: thrift is not there yet: use a sink of type thrift, or an avro source on the receiver`, "client.type = thrift")
-	f(`flume.conf:3: a1.components.x1.client.type: com.example.Client is not there yet: a Java class cannot be run; use DEFAULT, or keep this hop in Flume`, "client.type = com.example.Client")
+	f("", "client.type = DEFAULT_FAILOVER")
+	f(`flume.conf:3: a1.components.x1.client.type: DEFAULT_LOADBALANCE needs two receivers at least: name them in hosts, and their addresses in hosts.NAME`, "client.type = default_loadbalance")
+	f(`flume.conf:3: a1.components.x1.client.type: thrift is no client of an avro sink: use a sink of type thrift, or an avro source on the receiver`, "client.type = thrift")
+	f(`flume.conf:3: a1.components.x1.client.type: com.example.Client is no client of an avro sink: a Java class cannot be run; use DEFAULT, or keep this hop in Flume`, "client.type = com.example.Client")
+	for _, typ := range []string{"Default_Failover", "DEFAULT_LOADBALANCE"} {
+		f("", "hosts = h1 h2", "hosts.h1 = b:2", "hosts.h2 = c:3", "client.type = "+typ)
+	}
+	f(`flume.conf:3: a1.components.x1.hosts: names "h2", and hosts.h2 is not set`, "hosts = h1 h2", "hosts.h1 = b:2", "client.type = default_failover")
 	f(`flume.conf:3: a1.components.x1.hosts: names "h1", and hosts.h1 is not set`, "hosts = h1")
 	f(`flume.conf:4: a1.components.x1.hosts.h1: "nowhere" is not host:port`, "hosts = h1", "hosts.h1 = nowhere")
 	f(`flume.conf:3: a1.components.x1.hosts: names 2 receivers; only the first, b:2, is used`, "hosts = h1 h2", "hosts.h1 = b:2", "hosts.h2 = c:3")
@@ -270,4 +274,36 @@ func TestPlaces(t *testing.T) {
 	f("avro://localhost:44444", "hostname = localhost", "port = 44444")
 	f("avro://[2001:db8::1]:1", "hostname = 2001:db8::1", "port = 1")
 	f("avro://b:2", "hostname = h", "port = 1", "hosts = x", "hosts.x = b:2")
+
+	plan, _ := Kind.Bind(flumetest.Section(t, "hostname = h", "port = 1", "hosts = x y", "hosts.x = b:2", "hosts.y = c:3", "client.type = default_failover"))
+	if got := fmt.Sprint(plan.Settings.(flume.Destination).Destinations(nil)); got != "[avro://b:2 avro://c:3]" {
+		t.Error(got)
+	}
+}
+
+// The clients that know several receivers: one after the other, or in turn.
+func TestSeveral(t *testing.T) {
+	for typ, want := range map[string][2]string{"DEFAULT_FAILOVER": {"[1 2 3]", "[3 4 5]"}, "DEFAULT_LOADBALANCE": {"[1 3]", "[2 3 4 5]"}} {
+		var r [2]*peer
+		settings := []string{"hostname = unused", "port = 1", "hosts = h1 h2", "client.type = " + typ}
+		for i := range r {
+			r[i] = &peer{}
+			host, port, _ := listen(t, "127.0.0.1:0", &avrorpc.Server{Calls: r[i]})
+			settings = append(settings, fmt.Sprintf("hosts.h%d = %s", i+1, net.JoinHostPort(host, port)))
+		}
+		r[0].full = func(int) bool { n := len(r[0].calls); return r[0].calls[n-1] >= 3 }
+		if typ == "DEFAULT_LOADBALANCE" {
+			settings = append(settings, "backoff = true")
+		}
+		k := start(t, settings...)
+		for n := 1; n <= 5; n++ {
+			if err := k.Deliver(background, make(flume.Batch, n)); err != nil {
+				t.Errorf("%s: %v", typ, err)
+			}
+		}
+		if got := [2]string{fmt.Sprint(r[0].calls), fmt.Sprint(r[1].calls)}; got != want {
+			t.Errorf("%s: calls of %v", typ, got)
+		}
+		k.count(t, "2 0 0")
+	}
 }

@@ -80,7 +80,7 @@ func open(_ context.Context, s *Settings, env flume.Env) (flume.Sink, error) {
 	to := &s.Receiver
 	c, err := client.Open(client.Options{
 		Address: to.Address(), Protocol: protocol, BatchSize: to.BatchSize, ConnectTimeout: to.ConnectTimeout, RequestTimeout: to.RequestTimeout,
-		MaxCall: s.MaxFrame, TLS: config, MaxAge: to.ResetInterval, Observe: to.Observe(env),
+		MaxCall: s.MaxFrame, TLS: config, MaxAge: to.ResetInterval, Observe: to.Observe(env, to.Address()),
 	})
 	if err != nil {
 		return nil, err
