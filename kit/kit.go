@@ -32,10 +32,12 @@ import (
 	thriftsink "github.com/sluice-io/sluice/sink/thrift"
 	defaultgroup "github.com/sluice-io/sluice/sinkgroup/default"
 	"github.com/sluice-io/sluice/source/avro"
+	"github.com/sluice-io/sluice/source/exec"
 	"github.com/sluice-io/sluice/source/kafka"
 	"github.com/sluice-io/sluice/source/netcat"
 	"github.com/sluice-io/sluice/source/scribe"
 	"github.com/sluice-io/sluice/source/seq"
+	"github.com/sluice-io/sluice/source/stress"
 	"github.com/sluice-io/sluice/source/thrift"
 )
 
@@ -43,10 +45,12 @@ import (
 var Standard = agent.Kit{
 	Sources: slices.Concat([]flume.Kind[flume.Source]{
 		avro.Kind,
+		exec.Kind,
 		kafka.Kind,
 		netcat.Kind,
 		scribe.Kind,
 		seq.Kind,
+		stress.Kind,
 		thrift.Kind,
 	}, refused[flume.Source]("source", refusedSources)),
 	Interceptors: slices.Concat([]flume.Kind[flume.Interceptor]{

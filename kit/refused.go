@@ -62,14 +62,12 @@ const (
 
 var refusedSources = []refusal{
 	{name: "netcatudp", class: sources + "NetcatUdpSource", why: later},
-	{name: "exec", class: sources + "ExecSource", why: later},
 	{name: "syslogtcp", class: sources + "SyslogTcpSource", why: later},
 	{name: "multiport_syslogtcp", class: sources + "MultiportSyslogTCPSource", why: later},
 	{name: "syslogudp", class: sources + "SyslogUDPSource", why: later},
 	{name: "spooldir", class: sources + "SpoolDirectorySource", why: later},
 	{name: "http", class: sources + "http.HTTPSource", why: later},
 	{name: "taildir", class: sources + "taildir.TaildirSource", why: later},
-	{name: "stress", class: sources + "StressSource", own: true, why: later},
 	{name: "jms", class: sources + "jms.JMSSource", why: java},
 	{name: "avrolegacy", class: sources + "avroLegacy.AvroLegacySource", own: true, why: never},
 	{name: "thriftlegacy", class: sources + "thriftLegacy.ThriftLegacySource", own: true, why: never},
