@@ -9,7 +9,7 @@
 // Only a process that has left the group (setsid) escapes. When the agent itself is killed, the program finds the
 // end of its stdin and cannot write any more.
 //
-// In and Out have deadlines. Stderr is always read, so that a program can never wait for somebody to read it; of its
+// In has deadlines, and Out can be read until a time. Stderr is always read, so that a program can never wait for somebody to read it; of its
 // lines 100 are said at once and ten each second after that, each of 2,000 bytes at most, with the number of those that
 // were not.
 package child
@@ -18,6 +18,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"strings"
@@ -52,7 +53,8 @@ func words(text string) []string {
 
 // A Child is a program that was started. Stop, Close and Wait may be called from several goroutines.
 type Child struct {
-	In, Out *os.File // closed by Close
+	In  *os.File // closed by Close, as Out is
+	Out *Output
 
 	name   string
 	stderr *os.File
@@ -96,7 +98,7 @@ func (c *Command) Start() (*Child, error) {
 		closeAll(ours)
 		return nil, fmt.Errorf("starting %s: %w", c.Args[0], err)
 	}
-	p := &Child{In: ours[0], Out: ours[1], name: c.Args[0], stderr: ours[2], group: cmd.Process.Pid, ended: make(chan struct{})}
+	p := &Child{In: ours[0], Out: NewOutput(ours[1]), name: c.Args[0], stderr: ours[2], group: cmd.Process.Pid, ended: make(chan struct{})}
 	go func() {
 		defer close(p.ended)
 		p.how = cmd.Wait()
@@ -137,7 +139,7 @@ func (p *Child) Close(grace time.Duration) {
 	p.Stop(grace)
 	_ = p.stderr.SetReadDeadline(time.Now().Add(100 * time.Millisecond)) // for one who has left the group and holds it
 	p.quiet.Wait()
-	for _, f := range []*os.File{p.In, p.Out, p.stderr} {
+	for _, f := range []io.Closer{p.In, p.Out, p.stderr} {
 		_ = f.Close() // nothing of it is to be kept
 	}
 }

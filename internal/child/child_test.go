@@ -52,6 +52,11 @@ func (n *notes) String() string {
 	return strings.Join(n.lines, "\n")
 }
 
+// forever reads as long as it takes.
+type forever struct{ *Output }
+
+func (f forever) Read(b []byte) (int, error) { return f.Output.Read(b, time.Time{}) }
+
 func run(t *testing.T, script string, env ...string) (*Child, *notes) {
 	t.Helper()
 	var said notes
@@ -69,7 +74,7 @@ func TestChild(t *testing.T) {
 	if _, err := io.WriteString(p.In, "hello\n"); err != nil {
 		t.Fatal(err)
 	}
-	out, err := io.ReadAll(p.Out)
+	out, err := io.ReadAll(forever{p.Out})
 	if want := "hello me " + os.Getenv("HOME") + "\n"; err != nil || string(out) != want {
 		t.Errorf("%q, %v", out, err)
 	}
@@ -118,7 +123,7 @@ func TestTheGroupEnds(t *testing.T) {
 		t.Run(x.name, func(t *testing.T) {
 			p, _ := run(t, x.script)
 			line := make([]byte, 20)
-			n, err := p.Out.Read(line)
+			n, err := p.Out.Read(line, time.Time{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -150,7 +155,7 @@ func TestEscaped(t *testing.T) {
 		t.Skip(err)
 	}
 	p, _ := run(t, `/usr/bin/setsid sleep 3 & echo; wait`)
-	if _, err := p.Out.Read(make([]byte, 1)); err != nil {
+	if _, err := p.Out.Read(make([]byte, 1), time.Time{}); err != nil {
 		t.Fatal(err)
 	}
 	began := time.Now()

@@ -32,6 +32,7 @@ import (
 	"github.com/sluice-io/sluice/flume"
 	"github.com/sluice-io/sluice/internal/charset"
 	"github.com/sluice-io/sluice/internal/child"
+	"github.com/sluice-io/sluice/internal/offer"
 	"github.com/sluice-io/sluice/internal/supervise"
 )
 
@@ -75,10 +76,9 @@ func (s *Settings) Declare(d *conf.Decl) {
 }
 
 const (
-	stopGrace = 2 * time.Second        // for the command to end by itself
-	lastRead  = 100 * time.Millisecond // for what is in the pipe when everybody is gone
-	leastWait = 10 * time.Millisecond  // between two runs
-	bytesMost = 1 << 20                // lines of so many bytes are emitted, however few
+	stopGrace = 2 * time.Second       // for the command to end by itself
+	leastWait = 10 * time.Millisecond // between two runs
+	bytesMost = 1 << 20               // lines of so many bytes are emitted, however few
 )
 
 type source struct {
@@ -119,11 +119,15 @@ func (s *source) Close() error {
 	return nil
 }
 
+func (s *source) offer(emit flume.Emit) offer.Offer {
+	return offer.Offer{Emit: emit, Reject: s.reject, Trouble: &s.emitting}
+}
+
 func (s *source) Run(ctx context.Context, emit flume.Emit) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(s.closed, cancel)()
-	r := reader{source: s, emit: emit, pushed: time.Now()}
+	r := reader{source: s, offer: s.offer(emit), pushed: time.Now()}
 	for ctx.Err() == nil {
 		err := r.run(ctx)
 		switch {

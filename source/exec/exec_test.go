@@ -22,6 +22,7 @@ import (
 	"github.com/sluice-io/sluice/flume"
 	"github.com/sluice-io/sluice/flumetest"
 	"github.com/sluice-io/sluice/internal/charset"
+	"github.com/sluice-io/sluice/internal/child"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -82,12 +83,12 @@ func TestCommands(t *testing.T) {
 func feed(t *testing.T, env *flumetest.Env, in *flumetest.Inbox, settings ...string) (net.Conn, <-chan struct{}) {
 	t.Helper()
 	s := flumetest.OpenIn(t, env, Kind, append(settings, "command = true")...).(*source)
-	r := &reader{source: s, emit: in.Emit, pushed: time.Now()}
+	r := &reader{source: s, offer: s.offer(in.Emit), pushed: time.Now()}
 	ours, theirs := net.Pipe()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		r.read(&pipe{from: theirs, left: pipeMost})
+		r.read(child.NewOutput(theirs))
 	}()
 	t.Cleanup(func() {
 		ours.Close()

@@ -4,21 +4,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
-	"sync"
 	"time"
 
 	"github.com/sluice-io/sluice/flume"
 	"github.com/sluice-io/sluice/internal/child"
-	"github.com/sluice-io/sluice/internal/supervise"
+	"github.com/sluice-io/sluice/internal/offer"
 )
 
 // A reader takes lines from one run of the command after the other.
 type reader struct {
 	*source
-	emit   flume.Emit
+	offer  offer.Offer
 	pushed time.Time // when a batch was emitted last; at first, when the source began
 	bodies [][]byte  // read and not yet emitted
 	size   int       // bytes of bodies
@@ -30,14 +28,13 @@ func (r *reader) run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", errStart, err)
 	}
-	out := &pipe{from: program.Out, left: pipeMost}
 	stopped := make(chan struct{})
 	again := context.AfterFunc(ctx, func() {
 		defer close(stopped)
 		program.Stop(stopGrace)
-		out.last()
+		program.Out.Finish()
 	})
-	r.read(out)
+	r.read(program.Out)
 	r.ending(ctx, program)
 	if !again() {
 		<-stopped
@@ -58,7 +55,7 @@ func (*reader) ending(ctx context.Context, program *child.Child) {
 }
 
 // read reads until nobody writes any more and everything is emitted, or until the agent has lost its patience.
-func (r *reader) read(out *pipe) {
+func (r *reader) read(out *child.Output) {
 	lines := newSplitter(r.settings.Charset, r.settings.MaxLine, func() {
 		r.cutting.Report(slog.LevelWarn, fmt.Errorf("it is longer than maxLineBytes, %d", r.settings.MaxLine), 0)
 	})
@@ -67,10 +64,10 @@ func (r *reader) read(out *pipe) {
 		if len(r.bodies) > 0 {
 			until = r.pushed.Add(r.settings.BatchTimeout)
 		}
-		n, err := out.read(lines.room(), until)
+		n, err := out.Read(lines.room(), until)
 		before := len(r.bodies)
 		r.bodies = lines.read(n, r.bodies)
-		if ended = err != nil && (out.over() || !errors.Is(err, os.ErrDeadlineExceeded)); ended {
+		if ended = err != nil && (out.Finished() || !errors.Is(err, os.ErrDeadlineExceeded)); ended {
 			r.bodies = lines.finish(r.bodies)
 		}
 		for _, b := range r.bodies[before:] {
@@ -99,7 +96,7 @@ func (r *reader) push() bool {
 		size += len(r.bodies[n])
 		n++
 	}
-	if !r.offer(r.bodies[:n]) {
+	if r.offer.Keep(r.closed, events(r.bodies[:n])) != nil {
 		return false
 	}
 	left := copy(r.bodies, r.bodies[n:])
@@ -108,91 +105,11 @@ func (r *reader) push() bool {
 	return true
 }
 
-// offer emits bodies until the channels have taken them. What can never be taken becomes a dead letter.
-func (r *reader) offer(bodies [][]byte) bool {
-	waits := supervise.Backoff{Least: 100 * time.Millisecond, Most: 5 * time.Second}
-	for {
-		err := r.emit(r.closed, events(bodies))
-		if errors.Is(err, flume.ErrTooLarge) {
-			if half := len(bodies) / 2; half > 0 {
-				return r.offer(bodies[:half]) && r.offer(bodies[half:])
-			}
-			err = r.reject(r.closed, flume.Rejection{Event: flume.Event{Body: bodies[0]}, Err: err})
-		}
-		if err == nil {
-			r.emitting.End()
-			return true
-		}
-		if r.closed.Err() != nil {
-			return false
-		}
-		wait := waits.Next()
-		r.emitting.Report(slog.LevelWarn, err, wait)
-		_ = supervise.Sleep(r.closed, wait) // then the last attempt shows it
-	}
-}
-
-// events makes a batch anew for each attempt, for the interceptors may have changed the one before.
+// events makes a batch of lines.
 func events(bodies [][]byte) flume.Batch {
 	b := make(flume.Batch, len(bodies))
 	for i := range b {
 		b[i].Body = bodies[i]
 	}
 	return b
-}
-
-// A deadlined is a pipe that can be read for a time.
-type deadlined interface {
-	io.Reader
-	SetReadDeadline(t time.Time) error
-}
-
-// A pipe is what the command prints.
-type pipe struct {
-	from deadlined
-
-	mu    sync.Mutex
-	ended bool // nobody writes any more but one who has left the group
-	left  int  // bytes that are read then, at most
-}
-
-// pipeMost is what a pipe can hold, and more.
-const pipeMost = 1 << 20
-
-// read waits until then at most; zero: as long as it takes.
-func (p *pipe) read(b []byte, until time.Time) (int, error) {
-	p.mu.Lock()
-	if p.ended {
-		if p.left <= 0 {
-			p.mu.Unlock()
-			return 0, io.EOF
-		}
-		until = time.Now().Add(lastRead)
-	}
-	err := p.from.SetReadDeadline(until)
-	p.mu.Unlock()
-	if err != nil {
-		return 0, err
-	}
-	n, err := p.from.Read(b)
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.ended {
-		p.left -= n
-	}
-	return n, err
-}
-
-// last lets what is in the pipe be read, and no more.
-func (p *pipe) last() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.ended = true
-	_ = p.from.SetReadDeadline(time.Now()) // to wake the reader, who looks again
-}
-
-func (p *pipe) over() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.ended
 }
