@@ -11,9 +11,10 @@ import (
 	"github.com/sluice-io/sluice/channel/spillable"
 	"github.com/sluice-io/sluice/conf"
 	"github.com/sluice-io/sluice/configfilter/env"
-	"github.com/sluice-io/sluice/configfilter/external"
+	externalfilter "github.com/sluice-io/sluice/configfilter/external"
 	"github.com/sluice-io/sluice/configfilter/hadoop"
 	"github.com/sluice-io/sluice/flume"
+	externalinterceptor "github.com/sluice-io/sluice/interceptor/external"
 	"github.com/sluice-io/sluice/interceptor/host"
 	"github.com/sluice-io/sluice/interceptor/regexextractor"
 	"github.com/sluice-io/sluice/interceptor/regexfilter"
@@ -26,6 +27,7 @@ import (
 	"github.com/sluice-io/sluice/selector/multiplexing"
 	"github.com/sluice-io/sluice/selector/replicating"
 	avrosink "github.com/sluice-io/sluice/sink/avro"
+	externalsink "github.com/sluice-io/sluice/sink/external"
 	kafkasink "github.com/sluice-io/sluice/sink/kafka"
 	"github.com/sluice-io/sluice/sink/logger"
 	"github.com/sluice-io/sluice/sink/null"
@@ -33,6 +35,7 @@ import (
 	defaultgroup "github.com/sluice-io/sluice/sinkgroup/default"
 	"github.com/sluice-io/sluice/source/avro"
 	"github.com/sluice-io/sluice/source/exec"
+	"github.com/sluice-io/sluice/source/external"
 	"github.com/sluice-io/sluice/source/kafka"
 	"github.com/sluice-io/sluice/source/netcat"
 	"github.com/sluice-io/sluice/source/scribe"
@@ -46,6 +49,7 @@ var Standard = agent.Kit{
 	Sources: slices.Concat([]flume.Kind[flume.Source]{
 		avro.Kind,
 		exec.Kind,
+		external.Kind,
 		kafka.Kind,
 		netcat.Kind,
 		scribe.Kind,
@@ -54,6 +58,7 @@ var Standard = agent.Kit{
 		thrift.Kind,
 	}, refused[flume.Source]("source", refusedSources)),
 	Interceptors: slices.Concat([]flume.Kind[flume.Interceptor]{
+		externalinterceptor.Kind,
 		host.Kind,
 		regexextractor.Kind,
 		regexfilter.Kind,
@@ -75,6 +80,7 @@ var Standard = agent.Kit{
 	}, refused[flume.Channel]("channel", refusedChannels)),
 	Sinks: slices.Concat([]flume.Kind[flume.Sink]{
 		avrosink.Kind,
+		externalsink.Kind,
 		kafkasink.Kind,
 		logger.Kind,
 		null.Kind,
@@ -85,7 +91,7 @@ var Standard = agent.Kit{
 	}, refused[flume.SinkProcessor]("sink processor", refusedSinkProcessors)),
 	ConfigFilters: []conf.FilterKind{
 		env.Kind,
-		external.Kind,
+		externalfilter.Kind,
 		hadoop.Kind,
 	},
 }

@@ -68,6 +68,14 @@ type Child struct {
 	gone bool // nobody of the group is left, so that its number may be another's
 }
 
+// Exists reports whether there is such a program, as far as can be seen without starting it.
+func (c *Command) Exists() error {
+	if _, err := exec.LookPath(c.Args[0]); err != nil {
+		return fmt.Errorf("looking for the program: %w", err)
+	}
+	return nil
+}
+
 // Start starts the program.
 func (c *Command) Start() (*Child, error) {
 	var theirs, ours []*os.File
@@ -106,6 +114,9 @@ func (c *Command) Start() (*Child, error) {
 	p.quiet.Go(func() { p.listen(c.Say) })
 	return p, nil
 }
+
+// Pid is the number of the program, and of its group.
+func (p *Child) Pid() int { return p.group }
 
 // Ended is closed when the program itself has ended; what it has started may still run.
 func (p *Child) Ended() <-chan struct{} { return p.ended }

@@ -25,7 +25,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os/exec"
 	"time"
 
 	"github.com/sluice-io/sluice/conf"
@@ -96,13 +95,13 @@ type source struct {
 }
 
 func open(_ context.Context, s *Settings, env flume.Env) (flume.Source, error) {
-	args := child.Args(s.Shell, s.Command)
-	if _, err := exec.LookPath(args[0]); err != nil {
-		return nil, fmt.Errorf("looking for the command: %w", err)
+	command := child.Command{Args: child.Args(s.Shell, s.Command)}
+	if err := command.Exists(); err != nil {
+		return nil, err
 	}
 	most := cmp.Or(max(0, env.TransactionCapacity), s.BatchSize)
 	src := &source{settings: *s, log: env.Log, reject: env.Reject, unit: min(s.BatchSize, most), most: most,
-		command:    child.Command{Args: args},
+		command:    command,
 		emitting:   supervise.Trouble{Log: env.Log, Failing: "The channels do not take events; the lines are kept, and the command has to wait", Over: "The channels take events again"},
 		restarting: supervise.Trouble{Log: env.Log, Failing: "The command has ended and is run again"},
 		cutting:    supervise.Trouble{Log: env.Log, Failing: "A line becomes several events"},
