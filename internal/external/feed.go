@@ -207,6 +207,8 @@ func (r *reading) transact(ctx context.Context, b flume.Batch) error {
 		return errStopping
 	case !r.flush(): // in the order of the lines
 		return errStopping
+	case len(b) == 0:
+		return nil
 	}
 	err := r.emit(r.closed, b)
 	if err == nil {

@@ -83,12 +83,14 @@ func (l *lines) ready() bool {
 
 // room makes room behind what has been read.
 func (l *lines) room() {
-	if l.start == l.end && len(l.buf) > idleSize {
+	if l.start > 0 {
+		l.end = copy(l.buf, l.buf[l.start:l.end])
+		l.pos -= l.start
+		l.start = 0
+	}
+	if l.end == 0 && len(l.buf) > idleSize {
 		l.buf = nil
 	}
-	l.end = copy(l.buf, l.buf[l.start:l.end])
-	l.pos -= l.start
-	l.start = 0
 	if len(l.buf)-l.end < readSize {
 		l.buf = append(l.buf, make([]byte, max(len(l.buf), 16*readSize))...)
 	}
