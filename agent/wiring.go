@@ -132,14 +132,11 @@ func (a *assembly) nothing(cfg *conf.Agent) {
 func bind[C any](a *assembly, r role, kinds []flume.Kind[C], sec *conf.Section, typ conf.Value) (flume.Plan[C], bool) {
 	at := slices.IndexFunc(kinds, func(k flume.Kind[C]) bool { return k.Is(typ.Text) })
 	if at < 0 {
-		var names, usable []string
-		for _, k := range kinds {
-			names = append(names, k.Type, k.Class)
-			if k.Absent == "" && k.Type != "" {
-				usable = append(usable, k.Type)
-			}
+		candidates := make([]candidate, len(kinds))
+		for i, k := range kinds {
+			candidates[i] = candidate{k.Type, append([]string{k.Type, k.Class}, k.Also...), k.Absent != ""}
 		}
-		a.report(sec, conf.Fatal, "type", "%s", unknown(r, typ.Text, names, usable))
+		a.report(sec, conf.Fatal, "type", "%s", unknown(r, typ.Text, candidates))
 		return flume.Plan[C]{}, false
 	}
 	plan, problems := kinds[at].Bind(sec)

@@ -109,7 +109,7 @@ func TestAssembly(t *testing.T) {
 		"no such alias": {base + "a1.sources.r1.type = multi_static", "c1 k1", []string{
 			`!f.conf:10: a1.sources.r1.type: there is no source type "multi_static"; there are netcat, port`}},
 		"the user's own": {base + "a1.sources.r1.type = com.cloudera.flume.source.TwitterSource", "c1 k1", []string{
-			`!f.conf:10: a1.sources.r1.type: "com.cloudera.flume.source.TwitterSource" is a Java class that is not Flume's own, and Sluice runs no Java; keep it in Flume (let a Flume agent with an avro sink send to an avro source here), or write it in Go as a kind of a kit of your own`}},
+			`!f.conf:10: a1.sources.r1.type: "com.cloudera.flume.source.TwitterSource" is a Java class of your own or of a plugin, not one of Flume's, and Sluice runs no Java; instead: keep this hop in Flume (a Flume agent that has it sends with an avro sink to an avro source here), or write it in Go (docs/guide/extending.md)`}},
 		"refused": {base + "a1.sinks.k1.type = hive", "r1>c1 c1", []string{
 			`!f.conf:10: a1.sinks.k1.type: needs Hive's own libraries`}},
 		// Reading the file says what is wrong with these three.

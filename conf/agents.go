@@ -446,7 +446,7 @@ func (r *reading) filter(d *draft, p *property) error {
 		text, err := r.ask(d, token)
 		if err != nil {
 			var doubt *placedError
-			if !errors.As(err, &doubt) || !doubt.warn {
+			if !errors.As(err, &doubt) || doubt.sev != Warning {
 				return err
 			}
 			r.report(Warning, p, err.Error())

@@ -274,7 +274,7 @@ func (d *Decl) TransactionCapacity(p *int, key string, value int, doc string) *N
 }
 
 // Check adds a condition on several settings. It runs when all have been read, and only if each could be read.
-// The error is fatal unless it is made by Warn; At gives it the place of a key; errors.Join gives several.
+// The error is fatal unless it is made by Warn or Advise; At gives it the place of a key; errors.Join gives several.
 func (d *Decl) Check(check func() error) { d.checks = append(d.checks, check) }
 
 // Property finds a system property, for defaults such as user.home.
@@ -296,17 +296,20 @@ func (d *Decl) Targets() []string {
 
 type placedError struct {
 	error
-	key  string
-	warn bool
+	key string
+	sev Severity
 }
 
 func (e *placedError) Unwrap() error { return e.error }
 
 // At places what a Check found at a key (as the file spells it below the component).
-func At(key string, err error) error { return &placedError{error: err, key: key} }
+func At(key string, err error) error { return &placedError{err, key, Fatal} }
 
 // Warn makes what a Check found a warning at key; the component runs.
-func Warn(key string, err error) error { return &placedError{error: err, key: key, warn: true} }
+func Warn(key string, err error) error { return &placedError{err, key, Warning} }
+
+// Advise makes what a Check found a note at key: nothing is wrong, and there is a better way.
+func Advise(key string, err error) error { return &placedError{err, key, Note} }
 
 // Manual is what can be said of a component's settings without a file.
 type Manual struct {
@@ -347,7 +350,7 @@ func Bind(s Settings, sec *Section) (Limits, Problems) {
 	}
 	if !d.problems.Fatal() {
 		for _, check := range d.checks {
-			d.judge("", false, check())
+			d.judge("", Fatal, check())
 		}
 	}
 	for _, v := range sec.empty {
@@ -516,7 +519,7 @@ func (d *Decl) bound(s *Setting) {
 		case err == nil:
 			continue
 		case !s.lenient || errors.As(err, &placed):
-			d.judge(d.spelling(s), false, err)
+			d.judge(d.spelling(s), Fatal, err)
 			return
 		}
 		if bad := s.parse(s.Default); bad != nil {
@@ -537,13 +540,13 @@ func (d *Decl) refuse(s *Setting, key, message string) {
 }
 
 // judge turns what a Check returned into problems.
-func (d *Decl) judge(key string, warn bool, err error) {
+func (d *Decl) judge(key string, sev Severity, err error) {
 	if err == nil {
 		return
 	}
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		for _, e := range joined.Unwrap() {
-			d.judge(key, warn, e)
+			d.judge(key, sev, e)
 		}
 		return
 	}
@@ -553,12 +556,8 @@ func (d *Decl) judge(key string, warn bool, err error) {
 		if text := err.Error(); text != inner.Error() { // something was said around it
 			inner = errors.New(text)
 		}
-		d.judge(placed.key, placed.warn, inner)
+		d.judge(placed.key, placed.sev, inner)
 		return
-	}
-	sev := Fatal
-	if warn {
-		sev = Warning
 	}
 	d.report(sev, key, err.Error())
 }

@@ -183,6 +183,10 @@ func TestDeclarations(t *testing.T) {
 			"f:2 error a1.sinks.k1.b: a + b is 100",
 			"f:1 warning a1.sinks.k1.a: sum: a + b is 100",
 		}, "t"},
+		{"advice", func(d *Decl) {
+			d.Int(&a, "a", 1, "x")
+			d.Check(func() error { return Advise("a", hundred) })
+		}, []string{"a = 99"}, []string{"f:1 note a1.sinks.k1.a: a + b is 100"}, "t"},
 		{"check, when something cannot be read", func(d *Decl) { d.Int(&a, "a", 1, "x"); d.Check(func() error { return hundred }) },
 			[]string{"a = x"}, []string{`f:1 error a1.sinks.k1.a: "x" is not a number`}, "t"},
 		{"under", func(d *Decl) {

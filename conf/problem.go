@@ -34,13 +34,19 @@ const (
 	Warning Severity = iota
 	// Fatal: the component is not opened; the rest of the agent runs.
 	Fatal
+	// Note: nothing is wrong, and there is a better way.
+	Note
 )
 
 func (s Severity) String() string {
-	if s == Fatal {
+	switch s {
+	case Fatal:
 		return "error"
+	case Note:
+		return "note"
+	default:
+		return "warning"
 	}
-	return "warning"
 }
 
 // A Problem is one thing that is wrong with a configuration.
@@ -53,12 +59,15 @@ type Problem struct {
 }
 
 func (p Problem) String() string {
-	parts := make([]string, 0, 3)
+	parts := make([]string, 0, 4)
 	if at := p.Pos.String(); at != "" {
 		parts = append(parts, at)
 	}
 	if p.Subject != "" {
 		parts = append(parts, printable(p.Subject, longestSubject))
+	}
+	if p.Severity == Note {
+		parts = append(parts, "note")
 	}
 	return strings.Join(append(parts, printable(p.Text, longestText)), ": ")
 }
@@ -116,6 +125,17 @@ func (ps Problems) Fatal() bool {
 		}
 	}
 	return false
+}
+
+// Wrong is how many of them say that something is wrong, as notes do not.
+func (ps Problems) Wrong() int {
+	n := 0
+	for _, p := range ps {
+		if p.Severity != Note {
+			n++
+		}
+	}
+	return n
 }
 
 // Sort orders by file and line, so that a reader can go through the file once, and drops what is said twice.

@@ -11,9 +11,10 @@ import (
 	"github.com/sluice-io/sluice/channel/spillable"
 	"github.com/sluice-io/sluice/conf"
 	"github.com/sluice-io/sluice/configfilter/env"
-	"github.com/sluice-io/sluice/configfilter/external"
+	externalfilter "github.com/sluice-io/sluice/configfilter/external"
 	"github.com/sluice-io/sluice/configfilter/hadoop"
 	"github.com/sluice-io/sluice/flume"
+	externalinterceptor "github.com/sluice-io/sluice/interceptor/external"
 	"github.com/sluice-io/sluice/interceptor/host"
 	"github.com/sluice-io/sluice/interceptor/regexextractor"
 	"github.com/sluice-io/sluice/interceptor/regexfilter"
@@ -27,6 +28,7 @@ import (
 	"github.com/sluice-io/sluice/selector/multiplexing"
 	"github.com/sluice-io/sluice/selector/replicating"
 	avrosink "github.com/sluice-io/sluice/sink/avro"
+	externalsink "github.com/sluice-io/sluice/sink/external"
 	kafkasink "github.com/sluice-io/sluice/sink/kafka"
 	"github.com/sluice-io/sluice/sink/logger"
 	"github.com/sluice-io/sluice/sink/null"
@@ -35,10 +37,13 @@ import (
 	"github.com/sluice-io/sluice/sinkgroup/failover"
 	"github.com/sluice-io/sluice/sinkgroup/loadbalance"
 	"github.com/sluice-io/sluice/source/avro"
+	"github.com/sluice-io/sluice/source/exec"
+	"github.com/sluice-io/sluice/source/external"
 	"github.com/sluice-io/sluice/source/kafka"
 	"github.com/sluice-io/sluice/source/netcat"
 	"github.com/sluice-io/sluice/source/scribe"
 	"github.com/sluice-io/sluice/source/seq"
+	"github.com/sluice-io/sluice/source/stress"
 	"github.com/sluice-io/sluice/source/thrift"
 )
 
@@ -46,13 +51,17 @@ import (
 var Standard = agent.Kit{
 	Sources: slices.Concat([]flume.Kind[flume.Source]{
 		avro.Kind,
+		exec.Kind,
+		external.Kind,
 		kafka.Kind,
 		netcat.Kind,
 		scribe.Kind,
 		seq.Kind,
+		stress.Kind,
 		thrift.Kind,
 	}, refused[flume.Source]("source", refusedSources)),
 	Interceptors: slices.Concat([]flume.Kind[flume.Interceptor]{
+		externalinterceptor.Kind,
 		host.Kind,
 		regexextractor.Kind,
 		regexfilter.Kind,
@@ -75,6 +84,7 @@ var Standard = agent.Kit{
 	}, refused[flume.Channel]("channel", refusedChannels)),
 	Sinks: slices.Concat([]flume.Kind[flume.Sink]{
 		avrosink.Kind,
+		externalsink.Kind,
 		kafkasink.Kind,
 		logger.Kind,
 		null.Kind,
@@ -87,7 +97,7 @@ var Standard = agent.Kit{
 	},
 	ConfigFilters: []conf.FilterKind{
 		env.Kind,
-		external.Kind,
+		externalfilter.Kind,
 		hadoop.Kind,
 	},
 }

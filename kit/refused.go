@@ -10,10 +10,12 @@ import (
 type refusal struct {
 	name  string // Flume's alias, or where it has none the one that Sluice gives it
 	class string
-	own   bool // the alias is Sluice's
+	own   bool   // the alias is Sluice's
+	also  string // a class of others that users take for it
 	why   reason
 	// instead is what to do; empty: what all types of its role that are refused for this reason have in common.
 	instead string
+	final   bool // there is nothing else to do
 }
 
 // A reason is why a type is not here.
@@ -21,15 +23,16 @@ type reason string
 
 const (
 	later   reason = "is not in this version of Sluice"
-	java    reason = "needs Java libraries, which Sluice cannot run"
+	java    reason = "is in Flume and not in Sluice, for it needs Java libraries"
 	removed reason = "was removed from Flume itself, in 1.10"
-	never   reason = "is not in Sluice"
+	never   reason = "is in Flume and not in Sluice"
 )
 
 // Where the flow is to leave Sluice, or to enter it.
 const (
 	before = "keep this hop in Flume, with an avro sink that sends to an avro source here"
 	behind = "keep this hop in Flume, with an avro source that an avro sink here sends to"
+	ways   = ", or have a program in any language do it (type = external, docs/guide/external.md), or write it in Go (docs/guide/extending.md)"
 )
 
 // refused makes the kinds of a role that cannot be opened.
@@ -47,8 +50,17 @@ func refused[C any](role string, list []refusal) []flume.Kind[C] {
 				instead = before
 			}
 		}
+		if r.why != later && !r.final {
+			switch role {
+			case "source", "interceptor", "sink":
+				instead += ways
+			}
+		}
 		out[i] = flume.Refuse[C](r.name, r.class, fmt.Sprintf("the %s %s %s; %s", r.name, role, r.why, instead))
 		out[i].Unlisted = r.own
+		if r.also != "" {
+			out[i].Also = []string{r.also}
+		}
 	}
 	return out
 }
@@ -62,23 +74,22 @@ const (
 
 var refusedSources = []refusal{
 	{name: "netcatudp", class: sources + "NetcatUdpSource", why: later},
-	{name: "exec", class: sources + "ExecSource", why: later},
 	{name: "syslogtcp", class: sources + "SyslogTcpSource", why: later},
 	{name: "multiport_syslogtcp", class: sources + "MultiportSyslogTCPSource", why: later},
 	{name: "syslogudp", class: sources + "SyslogUDPSource", why: later},
 	{name: "spooldir", class: sources + "SpoolDirectorySource", why: later},
 	{name: "http", class: sources + "http.HTTPSource", why: later},
 	{name: "taildir", class: sources + "taildir.TaildirSource", why: later},
-	{name: "stress", class: sources + "StressSource", own: true, why: later},
 	{name: "jms", class: sources + "jms.JMSSource", why: java},
 	{name: "avrolegacy", class: sources + "avroLegacy.AvroLegacySource", own: true, why: never},
 	{name: "thriftlegacy", class: sources + "thriftLegacy.ThriftLegacySource", own: true, why: never},
-	{name: "twitter", class: sources + "twitter.TwitterSource", own: true, why: never,
-		instead: "Twitter has ended the service that it reads, so that Flume's cannot work either; remove it"},
+	{name: "twitter", class: sources + "twitter.TwitterSource", own: true, why: never, also: "com.cloudera.flume.source.TwitterSource", final: true,
+		instead: "Twitter has ended the service that it reads, and Cloudera's too, so that it cannot work in Flume either; remove it"},
 }
 
 var refusedInterceptors = []refusal{
-	{name: "morphline", class: sinks + "solr.morphline.MorphlineInterceptor$Builder", own: true, why: java},
+	{name: "morphline", class: sinks + "solr.morphline.MorphlineInterceptor$Builder", own: true, why: java,
+		instead: "what many of them do is here: regex_extractor, search_replace, timestamp_extractor, regex_filter; or " + before},
 }
 
 var refusedChannels = []refusal{

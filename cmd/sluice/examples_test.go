@@ -1,8 +1,14 @@
 package main
 
 import (
+	"bytes"
+	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/sluice-io/sluice/agent"
 	"github.com/sluice-io/sluice/conf"
@@ -30,5 +36,48 @@ func TestExamples(t *testing.T) {
 	pair := []*conf.Config{read("../../examples/kafka-to-avro.conf"), read("../../examples/avro-to-kafka.conf")}
 	if problems := agent.Check(kit.Standard, pair, nil); len(problems) > 0 {
 		t.Errorf("%s", problems)
+	}
+}
+
+// The example of a program with kinds of its own is vetted, tested, built and run as a user would, without a network.
+func TestCustomKit(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it builds a program")
+	}
+	dir, err := filepath.Abs("../../examples/customkit")
+	if err != nil {
+		t.Fatal(err)
+	}
+	program := filepath.Join(t.TempDir(), "customkit")
+	for _, args := range [][]string{{"vet", "./..."}, {"test", "./..."}, {"build", "-o", program, "."}} {
+		cmd := exec.Command("go", args...)
+		cmd.Dir = dir
+		cmd.Env = append(os.Environ(), "GOPROXY=off", "GOFLAGS=-mod=readonly", "GOWORK="+filepath.Join(dir, "go.work"))
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("go %s: %v\n%s", strings.Join(args, " "), err, out)
+		}
+	}
+	t.Chdir(t.TempDir())
+	file := filepath.Join(dir, "custom.conf")
+	if out, err := exec.Command(program, "check", file).CombinedOutput(); err != nil || !bytes.Contains(out, []byte("agent a1 would run\n")) {
+		t.Errorf("%v: %s", err, out)
+	}
+	var log bytes.Buffer
+	cmd := exec.Command(program, "agent", "-n", "a1", "-f", file)
+	cmd.Stdout, cmd.Stderr = &log, &log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	const want = "INFO ONE\nWARN THREE\n"
+	var got []byte
+	for end := time.Now().Add(patience); string(got) != want && time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		got, _ = os.ReadFile("shouted.txt") // it is not there at first
+	}
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Error(err)
+	}
+	_ = cmd.Wait() // its status is looked at
+	if status := cmd.ProcessState.ExitCode(); status != 128+int(syscall.SIGTERM) || string(got) != want {
+		t.Errorf("status %d: %q\n%s", status, got, &log)
 	}
 }

@@ -192,16 +192,20 @@ func (p *program) runAgent(r *run, l *launch, log *slog.Logger, began time.Time)
 	problems.Sort()
 	for _, problem := range problems {
 		level := slog.LevelWarn
-		if problem.Severity == conf.Fatal {
+		switch problem.Severity {
+		case conf.Fatal:
 			level = slog.LevelError
+		case conf.Note:
+			level = slog.LevelInfo
+		default:
 		}
 		log.Log(context.Background(), level, problem.String())
 	}
 	switch {
 	case a == nil:
 		return fmt.Errorf("agent %s of %s: nothing of it can run; the lines above say why", r.name, strings.Join(r.files, ", "))
-	case r.strict && len(problems) > 0:
-		return fmt.Errorf("agent %s of %s: not started, for --strict is given and there is %s", r.name, strings.Join(r.files, ", "), count(len(problems), "problem"))
+	case r.strict && problems.Wrong() > 0:
+		return fmt.Errorf("agent %s of %s: not started, for --strict is given and there is %s", r.name, strings.Join(r.files, ", "), count(problems.Wrong(), "problem"))
 	}
 	ballast := make([]byte, leastHeap)
 	defer runtime.KeepAlive(ballast)

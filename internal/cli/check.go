@@ -67,8 +67,8 @@ func runCheck(p *program, c *command, l *launch) error {
 			}
 		}
 	}
-	if len(problems) > 0 {
-		fmt.Fprintf(p.out, "%s\n", count(len(problems), "problem"))
+	if n := problems.Wrong(); n > 0 {
+		fmt.Fprintf(p.out, "%s\n", count(n, "problem"))
 		return exit(statusFatal)
 	}
 	return nil

@@ -37,6 +37,7 @@ var arrows = []arrow{
 	{from: "client/...", to: []string{"client/...", "flume", below}, libraries: true},
 	{from: "flumetest", to: []string{"flume", "conf"}, libraries: true},
 	{from: "console/...", to: []string{"flume", "agent", "conf", below}},
+	{from: ".", to: []string{"agent", "internal/cli"}},
 	{from: "cmd/sluice", to: []string{"kit", "internal/cli"}},
 	{from: "internal/cli", to: []string{"agent", "flume", "conf", "console/...", "client/...", below, "internal/demo"}, libraries: true},
 	{from: "internal/demo", to: []string{"agent", "flume", "conf", below}, libraries: true},
