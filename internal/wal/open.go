@@ -119,6 +119,13 @@ func (l *Log) open() (*Recovery, error) {
 	if err := l.takeLocks(); err != nil {
 		return nil, err
 	}
+	// What a run that was killed has renamed may not be safe yet, and what has lost its name is the room for the next
+	// checkpoint.
+	for _, dir := range l.o.dirs() {
+		if err := l.fsys.SyncDir(dir); err != nil {
+			return nil, fmt.Errorf("syncing the directory %s: %w", dir, err)
+		}
+	}
 	x, err := look(l.fsys, &l.o)
 	if err != nil {
 		return nil, err

@@ -90,3 +90,52 @@ func TestCheckpointsOfALongQueue(t *testing.T) {
 		}
 	}
 }
+
+// A process that is killed while a checkpoint's files change their names has not made the names safe. The next one must,
+// before it writes into the file that is the room for its own checkpoint: after a power cut that may be the one in use.
+func TestNamesAreSafeBeforeTheRoomForACheckpointIsUsed(t *testing.T) {
+	m := vfs.NewMemory()
+	o := Options{CheckpointDir: "/c", DataDirs: []string{"/d"}, Capacity: 100, MaxFileSize: 1 << 20, now: clock, fill: -1}
+	l, _, err := Open(m, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var left []*vfs.Memory
+	renames := 0
+	m.After = func(op vfs.Op) {
+		if op.Kind == vfs.OpRename && strings.HasPrefix(op.Path, "/c/") {
+			renames++
+			left = append(left, m.Killed())
+		}
+	}
+	for i := range 2 { // the first has nothing to change places with
+		if err := tryPut(t, l, strconv.Itoa(i)); err != nil {
+			t.Fatal(err)
+		}
+		if err := l.Checkpoint(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m.After = nil
+	if renames < 6 {
+		t.Fatalf("%d renames are not those of two checkpoints", renames)
+	}
+	for i, killed := range left {
+		safe := false
+		killed.After = func(op vfs.Op) {
+			switch {
+			case op.Kind == vfs.OpSyncDir && op.Path == "/c":
+				safe = true
+			case op.Kind == vfs.OpWrite && strings.HasPrefix(op.Path, "/c/checkpoint") && !safe:
+				t.Errorf("killed after rename %d: %s was written to before the names were safe", i, op.Path)
+			}
+		}
+		l, _, err := Open(killed, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := l.Close(true); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
