@@ -54,7 +54,11 @@ const (
 
 // A checkpoint is the queue at a moment: what a replay starts from.
 type checkpoint struct {
-	name    string // the file it came from
+	name string // the file it came from
+	meta string // and its meta, of one that is unpublished
+	// unpublished: its files do not both have their final names yet.
+	unpublished bool
+
 	woid    int64
 	version int
 	ours    bool        // this package wrote it: nothing was in flight, whatever the in-flight files say

@@ -172,6 +172,7 @@ func unpublished(f vfs.FS, dir string, newest int64) *checkpoint {
 				continue
 			}
 			if c, err := loadCheckpoint(f, dir, ring, meta); err == nil && c.ours {
+				c.meta, c.unpublished = meta, true
 				best = c
 			}
 		}

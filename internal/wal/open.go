@@ -119,8 +119,8 @@ func (l *Log) open() (*Recovery, error) {
 	if err := l.takeLocks(); err != nil {
 		return nil, err
 	}
-	// What a run that was killed has renamed may not be safe yet, and what has lost its name is the room for the next
-	// checkpoint.
+	// What a run that was killed has renamed may not be safe yet, and to what has lost its name the next checkpoint is
+	// written.
 	for _, dir := range l.o.dirs() {
 		if err := l.fsys.SyncDir(dir); err != nil {
 			return nil, fmt.Errorf("syncing the directory %s: %w", dir, err)
@@ -154,6 +154,10 @@ func (l *Log) open() (*Recovery, error) {
 	}
 	l.number.Store(newest)
 	l.seed(max(x.got.maxTx, x.got.maxOrder))
+	l.noticeFlume(x.ck)
+	if err := l.finishPublish(x.ck); err != nil {
+		return nil, fmt.Errorf("finishing the last checkpoint: %w", err)
+	}
 	if err := l.openLanes(x); err != nil {
 		return nil, err
 	}
@@ -399,15 +403,6 @@ func (l *Log) commitDoubtful(x *found) error {
 
 // begin writes the first checkpoint, over whatever was there.
 func (l *Log) begin(x *found) error {
-	c := &l.checkpoints
-	for _, name := range []string{inflightPuts, inflightTakes} {
-		b, err := readFile(l.fsys, filepath.Join(l.o.CheckpointDir, name), 1<<31)
-		c.foreign = c.foreign || err != nil || !bytes.Equal(b, encodeFlights(nil))
-	}
-	if x.ck != nil && x.ck.version == 2 {
-		c.foreign = true
-		c.upgrade = fmt.Sprintf("%s%d", upgradePrefix, l.tx.Load())
-	}
 	err := l.checkpoint(true)
 	if err == nil {
 		err = l.reserveSpare()
@@ -420,6 +415,19 @@ func (l *Log) begin(x *found) error {
 		x.rec.Notes = append(x.rec.Notes, err.Error())
 	}
 	return nil
+}
+
+// noticeFlume tells whether the checkpoint in the directory is Flume's.
+func (l *Log) noticeFlume(ck *checkpoint) {
+	c := &l.checkpoints
+	for _, name := range []string{inflightPuts, inflightTakes} {
+		b, err := readFile(l.fsys, filepath.Join(l.o.CheckpointDir, name), 1<<31)
+		c.foreign = c.foreign || err != nil || !bytes.Equal(b, encodeFlights(nil))
+	}
+	if ck != nil && ck.version == 2 {
+		c.foreign = true
+		c.upgrade = fmt.Sprintf("%s%d", upgradePrefix, l.tx.Load())
+	}
 }
 
 // abandon gives everything back after an open that failed.

@@ -29,25 +29,8 @@ func (l *Log) publish(k *cut) error {
 	if err := l.fsys.SyncDir(dir); err != nil {
 		return err
 	}
-	if c.foreign {
-		// Flume's pair and what was in flight belong together. Without a meta Flume replays everything, and we use
-		// the new pair, so this is the moment to empty the in-flight files.
-		if err := remove(l.fsys, at(metaName)); err != nil {
-			return err
-		}
-		if err := l.fsys.SyncDir(dir); err != nil {
-			return err
-		}
-		for _, name := range []string{inflightPuts, inflightTakes} {
-			if err := writeFile(l.fsys, at(name), encodeFlights(nil)); err != nil {
-				return err
-			}
-		}
-		if c.upgrade != "" {
-			if err := l.fsys.Rename(at(ringName), at(c.upgrade)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return err
-			}
-		}
+	if err := l.makeWay(); err != nil {
+		return err
 	}
 	was, is := c.inUse, c.spare
 	c.inUse, c.spare = span{}, span{}
@@ -63,6 +46,54 @@ func (l *Log) publish(k *cut) error {
 	}
 	c.foreign, c.upgrade = false, ""
 	return nil
+}
+
+// makeWay takes Flume's checkpoint away, when a newer one of ours is complete. Flume's pair and what was in flight belong
+// together. Without a meta Flume replays everything, and we use the new pair, so that is the moment to empty the
+// in-flight files.
+func (l *Log) makeWay() error {
+	c := &l.checkpoints
+	if !c.foreign {
+		return nil
+	}
+	at := func(name string) string { return filepath.Join(l.o.CheckpointDir, name) }
+	if err := remove(l.fsys, at(metaName)); err != nil {
+		return err
+	}
+	if err := l.fsys.SyncDir(l.o.CheckpointDir); err != nil {
+		return err
+	}
+	for _, name := range []string{inflightPuts, inflightTakes} {
+		if err := writeFile(l.fsys, at(name), encodeFlights(nil)); err != nil {
+			return err
+		}
+	}
+	if c.upgrade != "" {
+		if err := l.fsys.Rename(at(ringName), at(c.upgrade)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// finishPublish gives the checkpoint that the log was opened with its names, where the last run did not come to it: under
+// those that it has the next one would be written over it.
+func (l *Log) finishPublish(ck *checkpoint) error {
+	if ck == nil || !ck.unpublished {
+		return nil
+	}
+	if err := l.makeWay(); err != nil {
+		return err
+	}
+	for _, name := range [][2]string{{ck.name, ringName}, {ck.meta, metaName}} {
+		if name[0] == name[1] {
+			continue
+		}
+		if err := l.fsys.Rename(filepath.Join(l.o.CheckpointDir, name[0]), filepath.Join(l.o.CheckpointDir, name[1])); err != nil {
+			return err
+		}
+	}
+	return l.fsys.SyncDir(l.o.CheckpointDir)
 }
 
 // remove removes a file that may not be there.
