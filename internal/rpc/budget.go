@@ -56,6 +56,11 @@ func NewBudget(bytes int64) *Budget {
 // Loan returns a loan for one call at a time whose sender may take its time.
 func (b *Budget) Loan() *Loan { return &Loan{from: b} }
 
+// Client returns a loan for the calls of one client, or for its stream. Expel ends the reading of what it sends.
+func (b *Budget) Client(client net.Addr, expel func()) *Loan {
+	return &Loan{from: b, client: client, expel: expel}
+}
+
 // Held is how many bytes all calls hold.
 func (b *Budget) Held() int64 {
 	b.mu.Lock()
@@ -200,8 +205,18 @@ func (l *Loan) sizes(frame int64) {
 	l.from.mu.Unlock()
 }
 
-// complete says that the frame is there, unless the client has been cut off before.
-func (l *Loan) complete() error {
+// Arrived says that the client has sent so many bytes more.
+func (l *Loan) Arrived(n int) { l.arrived.Add(int64(n)) }
+
+// Resume says that the client has to go on sending.
+func (l *Loan) Resume() {
+	l.from.mu.Lock()
+	defer l.from.mu.Unlock()
+	l.restart(time.Now())
+}
+
+// Complete says that the frame is there, or all that the client has to send for now, unless it has been cut off before.
+func (l *Loan) Complete() error {
 	l.from.mu.Lock()
 	defer l.from.mu.Unlock()
 	l.reading = false
