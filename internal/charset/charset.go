@@ -3,6 +3,7 @@
 package charset
 
 import (
+	"bytes"
 	"encoding/binary"
 	"slices"
 	"strings"
@@ -74,6 +75,21 @@ func (c Charset) Decode(b []byte) []byte {
 		return decodeWide(b, binary.LittleEndian)
 	default:
 		return DecodeUTF8(b)
+	}
+}
+
+// Strict returns the text of b, b itself where its bytes are the text. Not ok: there are bytes that are no characters.
+func (c Charset) Strict(b []byte) (text []byte, ok bool) {
+	switch c {
+	case UTF8:
+		return b, utf8.Valid(b)
+	case ASCII:
+		return b, !slices.ContainsFunc(b, func(x byte) bool { return x >= utf8.RuneSelf })
+	case Latin1:
+		return c.Decode(b), true
+	default: // U+FFFD itself is taken for one that is none
+		text = c.Decode(b)
+		return text, !bytes.Contains(text, []byte("\uFFFD"))
 	}
 }
 
