@@ -1,0 +1,227 @@
+package oneway
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/sluice-io/sluice/flume"
+	"github.com/sluice-io/sluice/internal/rpc"
+)
+
+// A Reader turns the bytes of one connection into events. It is used by one goroutine.
+type Reader interface {
+	// Cut finds up to n messages in p and returns how many bytes they have. They lie in p until Clear. Ended: nothing
+	// follows. What is left is given again, with more behind it, and is never as much as a message may be.
+	Cut(p []byte, n int, ended bool) int
+	Len() int  // messages cut
+	Size() int // and their bytes
+	Clear()    // forgets them
+	// Events makes events of the messages from one to another.
+	Events(from, to int) flume.Batch
+	Taken() // all that were cut are in the channels
+}
+
+// Streams serve the connections of a source.
+type Streams struct {
+	Outlet *Outlet
+	Budget *rpc.Budget
+	TLS    *tls.Config // nil: plain
+	First  int         // bytes of the buffer of an idle connection; 0: a few
+	Reader func(ctx context.Context, conn net.Conn) Reader
+
+	buffers sync.Pool // of busySize
+}
+
+const (
+	smallSize     = 512
+	busySize      = 64 << 10
+	handshakeTime = 20 * time.Second
+	eventCost     = 512 // bytes of an event beside its text: headers and their values
+)
+
+// errTLS is a client that speaks TLS to a plain port.
+var errTLS = errors.New("the peer speaks TLS, and this end does not; set ssl = true, or send without TLS")
+
+// Serve reads what a client sends until it leaves or ctx ends; force ends it at once. It closes conn. The error is what
+// the client did wrong. Serve is a rpc.Source's.
+func (s *Streams) Serve(ctx, force context.Context, conn net.Conn) error {
+	defer conn.Close()
+	defer context.AfterFunc(force, func() { conn.Close() })()
+	shaking, cancel := context.WithTimeout(ctx, handshakeTime)
+	secure, err := rpc.AcceptTLS(shaking, conn, s.TLS)
+	cancel()
+	if err != nil {
+		if ctx.Err() != nil || errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) {
+			return nil // a probe, mostly
+		}
+		return err
+	}
+	stop := func() { _ = secure.SetReadDeadline(time.Unix(1, 0)) } // a connection without deadlines is closed
+	defer context.AfterFunc(ctx, stop)()
+	c := &stream{
+		Streams: s, conn: secure, reader: s.Reader(ctx, conn), small: make([]byte, cmp.Or(s.First, smallSize)),
+		loan: s.Budget.Client(conn.RemoteAddr(), stop), plain: s.TLS == nil,
+	}
+	c.buf = c.small
+	defer c.close()
+	return c.run(ctx)
+}
+
+// A stream is one connection. What has been read and is not yet taken lies in buf[start:end].
+//
+// buf is small, or of busySize while much arrives, or as large as a message that is not complete needs.
+type stream struct {
+	*Streams
+	conn   net.Conn
+	reader Reader
+	loan   *rpc.Loan
+	plain  bool
+	known  bool // the first bytes have been looked at
+
+	small, buf []byte
+	start, end int
+}
+
+// run reads until the client leaves or ctx ends. The error is what the client did wrong.
+func (c *stream) run(ctx context.Context) error {
+	for {
+		n, err := c.conn.Read(c.buf[c.end:])
+		c.end += n
+		c.loan.Arrived(n)
+		if c.plain && c.strange(n) {
+			return errTLS
+		}
+		full := c.end == len(c.buf)
+		slow, lost := c.pass(ctx, err != nil)
+		switch {
+		case lost != nil:
+			return nil // the outlet has said so
+		case slow != nil:
+			return slow
+		case err == nil:
+		case ctx.Err() != nil, errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, net.ErrClosed):
+			return nil
+		default:
+			return fmt.Errorf("reading: %w", err)
+		}
+		if err := c.move(ctx, full); err != nil {
+			if _, lost := c.pass(ctx, true); lost != nil || ctx.Err() != nil {
+				return nil
+			}
+			return err
+		}
+	}
+}
+
+// strange looks at the first n bytes of a connection.
+func (c *stream) strange(n int) bool {
+	const handshake, major = 0x16, 3
+	if c.known || n == 0 {
+		return false
+	}
+	c.known = true
+	return c.buf[0] == handshake && n > 1 && c.buf[1] == major
+}
+
+// pass puts all messages that have arrived into the channels. It returns whether the client has been cut off for
+// being slow, and whether messages are lost.
+func (c *stream) pass(ctx context.Context, ended bool) (slow, lost error) {
+	slow = c.loan.Complete()
+	ended = ended || slow != nil
+	for {
+		c.start += c.reader.Cut(c.buf[c.start:c.end], c.Outlet.Most, ended)
+		n := c.reader.Len()
+		if n == 0 {
+			return slow, nil
+		}
+		cost := int64(c.reader.Size() + n*eventCost)
+		_, err := c.loan.Grow(ctx, cost)
+		if err != nil {
+			cost = 0 // the source ends: these are the last
+		}
+		_ = c.loan.Complete() // the channels may take their time
+		lost = c.Outlet.Put(ctx, n, c.reader.Events)
+		if lost == nil {
+			c.reader.Taken()
+		}
+		c.reader.Clear()
+		c.loan.Shrink(cost)
+		if lost != nil {
+			return slow, lost
+		}
+	}
+}
+
+// move makes room for the next read; full: the last one has filled the buffer.
+func (c *stream) move(ctx context.Context, full bool) error {
+	left := c.buf[c.start:c.end]
+	size := len(c.small)
+	switch {
+	case full && len(left) > len(c.buf)/2:
+		size = max(busySize, 2*len(c.buf))
+	case full:
+		size = max(busySize, len(c.buf))
+	case len(left) >= len(c.small):
+		for size < 2*len(left) {
+			size *= 2
+		}
+	}
+	next := c.buf
+	if size != len(c.buf) {
+		var err error
+		if next, err = c.buffer(ctx, size); err != nil {
+			return err
+		}
+	}
+	c.start, c.end = 0, copy(next, left)
+	c.free(next)
+	if len(c.buf) == len(c.small) {
+		c.loan.End()
+		return nil
+	}
+	c.loan.Resume()
+	return nil
+}
+
+// buffer returns memory out of the budget.
+func (c *stream) buffer(ctx context.Context, size int) ([]byte, error) {
+	if size == len(c.small) {
+		return c.small, nil
+	}
+	if _, err := c.loan.Grow(ctx, int64(size)); err != nil {
+		return nil, err
+	}
+	if size == busySize {
+		if b, ok := c.buffers.Get().(*[busySize]byte); ok {
+			return b[:], nil
+		}
+		return new([busySize]byte)[:], nil
+	}
+	return make([]byte, size), nil
+}
+
+// free gives up the buffer for the next one.
+func (c *stream) free(next []byte) {
+	old := c.buf
+	if c.buf = next; len(old) == len(next) || len(old) == len(c.small) {
+		return
+	}
+	c.loan.Shrink(int64(len(old)))
+	if len(old) == busySize {
+		c.buffers.Put((*[busySize]byte)(old))
+	}
+}
+
+// close gives everything back.
+func (c *stream) close() {
+	c.free(c.small)
+	c.loan.End()
+}
