@@ -33,9 +33,13 @@ import (
 	defaultgroup "github.com/sluice-io/sluice/sinkgroup/default"
 	"github.com/sluice-io/sluice/source/avro"
 	"github.com/sluice-io/sluice/source/kafka"
+	"github.com/sluice-io/sluice/source/multiportsyslogtcp"
 	"github.com/sluice-io/sluice/source/netcat"
+	"github.com/sluice-io/sluice/source/netcatudp"
 	"github.com/sluice-io/sluice/source/scribe"
 	"github.com/sluice-io/sluice/source/seq"
+	"github.com/sluice-io/sluice/source/syslogtcp"
+	"github.com/sluice-io/sluice/source/syslogudp"
 	"github.com/sluice-io/sluice/source/thrift"
 )
 
@@ -44,9 +48,13 @@ var Standard = agent.Kit{
 	Sources: slices.Concat([]flume.Kind[flume.Source]{
 		avro.Kind,
 		kafka.Kind,
+		multiportsyslogtcp.Kind,
 		netcat.Kind,
+		netcatudp.Kind,
 		scribe.Kind,
 		seq.Kind,
+		syslogtcp.Kind,
+		syslogudp.Kind,
 		thrift.Kind,
 	}, refused[flume.Source]("source", refusedSources)),
 	Interceptors: slices.Concat([]flume.Kind[flume.Interceptor]{
