@@ -98,7 +98,7 @@ func (s *stream) inPriority(p []byte) int {
 		c := p[s.looked]
 		switch {
 		case c == '\n':
-			return s.done(p, s.looked, s.looked+1, invalid)
+			return s.done(p, s.looked, s.looked+1, s.rest())
 		case c == '>':
 			s.bad = s.digits == 0
 		default:
@@ -171,9 +171,9 @@ func (s *stream) beyond(p []byte) int {
 // last cuts what a connection ends with.
 func (s *stream) last(p []byte) int { return s.done(p, len(p), len(p), max(s.rest(), incomplete)) }
 
-// rest is the status of what has no end.
+// rest is the status of what has no end. A priority without its bracket is one, as in Flume.
 func (s *stream) rest() status {
-	if s.bad || s.state == priority || s.state == remaining || s.state == starting && !s.plain {
+	if s.bad || s.state == priority && s.digits == 0 || s.state == remaining || s.state == starting && !s.plain {
 		return invalid
 	}
 	return good

@@ -61,13 +61,14 @@ func (m *Messages) Events(from, to int, senders []flume.Headers) (flume.Batch, e
 	now := o.Times.now()
 	var trouble error
 	for i := range list {
-		f, err := m.read(list[i].text, now)
-		if err != nil {
-			trouble = err
-		}
+		var f fields
 		pri := 0
 		if list[i].status != invalid {
 			pri = number(list[i].text[1:])
+			var err error
+			if f, err = m.read(list[i].text, now); err != nil {
+				trouble = err
+			}
 		}
 		b.header(facilityHeader, strconv.Itoa(pri/8))
 		b.header(severityHeader, strconv.Itoa(pri%8))

@@ -136,21 +136,42 @@ func zoned(p []byte) (offset int, ok bool) {
 
 // date reads a time down to the seconds.
 func date(p []byte, zone *time.Location) time.Time {
-	return time.Date(number(p), time.Month(number(p[5:7])), number(p[8:10]), number(p[11:13]), number(p[14:16]), number(p[17:19]), 0, zone)
+	return instant(number(p), time.Month(number(p[5:7])), number(p[8:10]), number(p[11:13]), number(p[14:16]), number(p[17:19]), zone)
+}
+
+// instant finds a time as Java does: one that the clocks show twice is the second, one that they leave out is what they
+// would show had they not been put forward.
+func instant(year int, month time.Month, day, hour, minute, second int, zone *time.Location) time.Time {
+	shown := time.Date(year, month, day, hour, minute, second, 0, time.UTC)
+	offset := func(t time.Time) time.Duration {
+		_, seconds := t.In(zone).Zone()
+		return time.Duration(seconds) * time.Second
+	}
+	const day24 = 24 * time.Hour
+	after, before := offset(shown.Add(day24)), offset(shown.Add(-day24))
+	if t := shown.Add(-after); before == after || offset(t) == after {
+		return t.In(zone)
+	}
+	return shown.Add(-before).In(zone)
 }
 
 // old reads a time that oldLength has measured, in the year that brings it nearest to now: no more than a month ahead.
 func (t *Times) old(p []byte, now time.Time) (int64, bool) {
 	month := monthOf(p)
-	if month == 0 {
+	clock := len(p) - len("00:00:00")
+	// Java's pattern has one blank each; before a number it passes over blanks and tabs.
+	if month == 0 || p[3] != ' ' || p[clock-1] != ' ' {
 		return 0, false
 	}
-	n := 3
-	for isSpace(p[n]) {
+	n := 4
+	for p[n] == ' ' || p[n] == '\t' {
 		n++
 	}
+	if !isDigit(p[n]) {
+		return 0, false
+	}
 	day := number(p[n:])
-	p = p[len(p)-len("00:00:00"):]
+	p = p[clock:]
 	return inYear(month, day, number(p), number(p[3:5]), number(p[6:8]), now.In(t.zone())).UnixMilli(), true
 }
 
@@ -158,7 +179,7 @@ func (t *Times) old(p []byte, now time.Time) (int64, bool) {
 // and that is no leap year, it is the 1st of March, as in Java.
 func inYear(month time.Month, day, hour, minute, second int, now time.Time) time.Time {
 	for year := now.Year() + 1; ; year-- {
-		t := time.Date(year, month, day, hour, minute, second, 0, now.Location())
+		t := instant(year, month, day, hour, minute, second, now.Location())
 		if !monthBefore(t).After(now) {
 			return t
 		}
