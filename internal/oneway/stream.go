@@ -41,7 +41,8 @@ type Streams struct {
 }
 
 const (
-	smallSize     = 512
+	smallSize     = 1 << 10
+	fewEvents     = 16 // what is made of a small buffer at once, without asking for memory
 	busySize      = 64 << 10
 	handshakeTime = 20 * time.Second
 	eventCost     = 512 // bytes of an event beside its text: headers and their values
@@ -137,17 +138,24 @@ func (c *stream) pass(ctx context.Context, ended bool) (slow, lost error) {
 	slow = c.loan.Complete()
 	ended = ended || slow != nil
 	for {
-		c.start += c.reader.Cut(c.buf[c.start:c.end], c.Outlet.Most, ended)
+		small := len(c.buf) == len(c.small)
+		most := c.Outlet.Most
+		if small {
+			most = min(most, fewEvents)
+		}
+		c.start += c.reader.Cut(c.buf[c.start:c.end], most, ended)
 		n := c.reader.Len()
 		if n == 0 {
 			return slow, nil
 		}
-		cost := int64(c.reader.Size() + n*eventCost)
-		_, err := c.loan.Grow(ctx, cost)
-		if err != nil {
-			cost = 0 // the source ends: these are the last
+		cost := int64(0)
+		if !small {
+			cost = int64(c.reader.Size() + n*eventCost)
+			if _, err := c.loan.Grow(ctx, cost); err != nil {
+				cost = 0 // the source ends: these are the last
+			}
+			_ = c.loan.Complete() // the channels may take their time
 		}
-		_ = c.loan.Complete() // the channels may take their time
 		lost = c.Outlet.Put(ctx, n, c.reader.Events)
 		if lost == nil {
 			c.reader.Taken()
@@ -163,23 +171,9 @@ func (c *stream) pass(ctx context.Context, ended bool) (slow, lost error) {
 // move makes room for the next read; full: the last one has filled the buffer.
 func (c *stream) move(ctx context.Context, full bool) error {
 	left := c.buf[c.start:c.end]
-	size := len(c.small)
-	switch {
-	case full && len(left) > len(c.buf)/2:
-		size = max(busySize, 2*len(c.buf))
-	case full:
-		size = max(busySize, len(c.buf))
-	case len(left) >= len(c.small):
-		for size < 2*len(left) {
-			size *= 2
-		}
-	}
-	next := c.buf
-	if size != len(c.buf) {
-		var err error
-		if next, err = c.buffer(ctx, size); err != nil {
-			return err
-		}
+	next, err := c.room(ctx, full, len(left))
+	if err != nil {
+		return err
 	}
 	c.start, c.end = 0, copy(next, left)
 	c.free(next)
@@ -191,21 +185,41 @@ func (c *stream) move(ctx context.Context, full bool) error {
 	return nil
 }
 
-// buffer returns memory out of the budget.
-func (c *stream) buffer(ctx context.Context, size int) ([]byte, error) {
-	if size == len(c.small) {
-		return c.small, nil
-	}
-	if _, err := c.loan.Grow(ctx, int64(size)); err != nil {
-		return nil, err
-	}
-	if size == busySize {
-		if b, ok := c.buffers.Get().(*[busySize]byte); ok {
-			return b[:], nil
+// room is the buffer for the next read, of which so many bytes are left from the last one.
+func (c *stream) room(ctx context.Context, full bool, left int) ([]byte, error) {
+	size := len(c.small)
+	switch {
+	case full && left > len(c.buf)/2:
+		size = max(busySize, 2*len(c.buf))
+	case full:
+		size = max(busySize, len(c.buf))
+	case left >= len(c.small):
+		for size < 2*left {
+			size *= 2
 		}
-		return new([busySize]byte)[:], nil
 	}
-	return make([]byte, size), nil
+	switch {
+	case size == len(c.buf):
+		return c.buf, nil
+	case size == len(c.small):
+		return c.small, nil
+	case left < len(c.small) && size == busySize: // it would be faster with more, and goes on with less
+		if !c.loan.Try(int64(size)) {
+			return c.small, nil
+		}
+	default:
+		c.loan.Sizes(int64(size))
+		if _, err := c.loan.Grow(ctx, int64(size)); err != nil {
+			return nil, err
+		}
+	}
+	if size != busySize {
+		return make([]byte, size), nil
+	}
+	if b, ok := c.buffers.Get().(*[busySize]byte); ok {
+		return b[:], nil
+	}
+	return new([busySize]byte)[:], nil
 }
 
 // free gives up the buffer for the next one.

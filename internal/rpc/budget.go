@@ -140,6 +140,21 @@ func (l *Loan) Grow(ctx context.Context, bytes int64) (waited bool, err error) {
 	return true, context.Cause(ctx)
 }
 
+// Try takes more if there is room for everybody, and says whether it has.
+func (l *Loan) Try(bytes int64) bool {
+	b := l.from
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.waiting) > 0 || l == b.beyond || b.used+bytes > b.every {
+		return false
+	}
+	if l.held == 0 {
+		b.loans[l] = struct{}{}
+		l.restart(time.Now())
+	}
+	return b.grant(l, bytes)
+}
+
 // grant gives bytes to l if it may have them now.
 func (b *Budget) grant(l *Loan, bytes int64) bool {
 	mark := b.small
@@ -195,8 +210,8 @@ func (l *Loan) Shrink(bytes int64) {
 	b.share()
 }
 
-// sizes says that the frame will have so many bytes.
-func (l *Loan) sizes(frame int64) {
+// Sizes says that the frame will have so many bytes.
+func (l *Loan) Sizes(frame int64) {
 	if frame <= smallFrame {
 		return
 	}
