@@ -75,7 +75,7 @@ func (d *Datagrams) Addr() net.Addr { return d.conn.LocalAddr() }
 // Run receives datagrams until ctx ends.
 func (d *Datagrams) Run(ctx context.Context, emit flume.Emit) error {
 	d.Outlet.Emit = emit
-	defer context.AfterFunc(ctx, func() { d.conn.Close() })()
+	defer context.AfterFunc(ctx, func() { _ = d.conn.Close() })() // it can only have been closed before
 	for {
 		err := d.receive(ctx)
 		if d.Reader.Len() > 0 {

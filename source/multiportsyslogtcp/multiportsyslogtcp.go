@@ -239,7 +239,7 @@ func (m *source) serve(ctx context.Context, l *listener, emit flume.Emit) {
 		},
 		Failed: func() {},
 		Use: func(ctx context.Context, opened *rpc.Source) error {
-			defer context.AfterFunc(m.force, func() { opened.Close() })()
+			defer context.AfterFunc(m.force, func() { _ = opened.Close() })() // and once more below
 			return opened.Run(ctx, emit)
 		},
 		Close: func(opened *rpc.Source) error { return opened.Close() },
