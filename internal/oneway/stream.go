@@ -27,6 +27,7 @@ type Reader interface {
 	// Events makes events of the messages from one to another.
 	Events(from, to int) flume.Batch
 	Taken() // all that were cut are in the channels
+	Idle()  // less comes from now on: memory can be given up
 }
 
 // Streams serve the connections of a source.
@@ -229,6 +230,9 @@ func (c *stream) free(next []byte) {
 		return
 	}
 	c.loan.Shrink(int64(len(old)))
+	if len(next) == len(c.small) {
+		c.reader.Idle()
+	}
 	if len(old) == busySize {
 		c.buffers.Put((*[busySize]byte)(old))
 	}

@@ -106,6 +106,9 @@ func (f *frames) Size() int { return f.size }
 // Clear forgets the messages, so that the bytes they were cut from may be used again.
 func (f *frames) Clear() { f.list, f.size = f.list[:0], 0 }
 
+// Idle gives up memory: nothing comes for now.
+func (f *frames) Idle() { f.list, f.size = nil, 0 }
+
 // mostHeaders is how many a message has from its text.
 const mostHeaders = 7
 

@@ -217,7 +217,8 @@ func TestIdleConnectionsAreCheap(t *testing.T) {
 	// The clients' ends are in it too.
 	each := (heap()-before)/connections - event*messages
 	t.Logf("%d bytes for each idle connection", each)
-	if each > 16<<10 {
+	const most = 20 << 10 // the race detector's is more than half of it
+	if each > most {
 		t.Errorf("%d bytes for each idle connection", each)
 	}
 }
