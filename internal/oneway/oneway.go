@@ -11,7 +11,7 @@
 //
 // Memory: an idle connection holds its goroutine and a small buffer. All that connections hold beyond that, read and
 // not yet taken, comes out of one rpc.Budget, which disconnects clients that hold much and send nothing while others
-// wait. The receiver of datagrams has one buffer.
+// wait. A message for which there is no memory for five seconds is cut as one that is too long. The receiver of datagrams has one buffer.
 package oneway
 
 import (

@@ -21,6 +21,8 @@ type Reader interface {
 	// Cut finds up to n messages in p and returns how many bytes they have. They lie in p until Clear. Ended: nothing
 	// follows. What is left is given again, with more behind it, and is never as much as a message may be.
 	Cut(p []byte, n int, ended bool) int
+	// CutShort makes a message of p, a part of one: there is no memory for the rest.
+	CutShort(p []byte)
 	Len() int  // messages cut
 	Size() int // and their bytes
 	Clear()    // forgets them
@@ -46,7 +48,8 @@ const (
 	fewEvents     = 16 // what is made of a small buffer at once, without asking for memory
 	busySize      = 64 << 10
 	handshakeTime = 20 * time.Second
-	eventCost     = 512 // bytes of an event beside its text: headers and their values
+	patience      = 5 * time.Second // to wait for memory for a message
+	eventCost     = 512             // bytes of an event beside its text: headers and their values
 )
 
 // errTLS is a client that speaks TLS to a plain port.
@@ -80,6 +83,7 @@ func (s *Streams) Serve(ctx, force context.Context, conn net.Conn) error {
 // A stream is one connection. What has been read and is not yet taken lies in buf[start:end].
 //
 // buf is small, or of busySize while much arrives, or as large as a message that is not complete needs.
+// All but small comes out of the budget.
 type stream struct {
 	*Streams
 	conn   net.Conn
@@ -114,11 +118,8 @@ func (c *stream) run(ctx context.Context) error {
 		default:
 			return fmt.Errorf("reading: %w", err)
 		}
-		if err := c.move(ctx, full); err != nil {
-			if _, lost := c.pass(ctx, true); lost != nil || ctx.Err() != nil {
-				return nil
-			}
-			return err
+		if lost := c.move(ctx, full); lost != nil {
+			return nil
 		}
 	}
 }
@@ -139,44 +140,56 @@ func (c *stream) pass(ctx context.Context, ended bool) (slow, lost error) {
 	slow = c.loan.Complete()
 	ended = ended || slow != nil
 	for {
-		small := len(c.buf) == len(c.small)
 		most := c.Outlet.Most
-		if small {
+		if len(c.buf) == len(c.small) {
 			most = min(most, fewEvents)
 		}
 		c.start += c.reader.Cut(c.buf[c.start:c.end], most, ended)
-		n := c.reader.Len()
-		if n == 0 {
+		if c.reader.Len() == 0 {
 			return slow, nil
 		}
-		cost := int64(0)
-		if !small {
-			cost = int64(c.reader.Size() + n*eventCost)
-			if _, err := c.loan.Grow(ctx, cost); err != nil {
-				cost = 0 // the source ends: these are the last
-			}
-			_ = c.loan.Complete() // the channels may take their time
-		}
-		lost = c.Outlet.Put(ctx, n, c.reader.Events)
-		if lost == nil {
-			c.reader.Taken()
-		}
-		c.reader.Clear()
-		c.loan.Shrink(cost)
-		if lost != nil {
+		if lost = c.put(ctx); lost != nil {
 			return slow, lost
 		}
 	}
 }
 
-// move makes room for the next read; full: the last one has filled the buffer.
-func (c *stream) move(ctx context.Context, full bool) error {
-	left := c.buf[c.start:c.end]
-	next, err := c.room(ctx, full, len(left))
-	if err != nil {
-		return err
+// put puts the messages that have been cut into the channels.
+func (c *stream) put(ctx context.Context) error {
+	n := c.reader.Len()
+	cost := int64(0)
+	if len(c.buf) > len(c.small) {
+		cost = int64(c.reader.Size() + n*eventCost)
+		if _, err := c.loan.Grow(ctx, cost); err != nil {
+			cost = 0 // the source ends: these are the last
+		}
+		_ = c.loan.Complete() // the channels may take their time
 	}
-	c.start, c.end = 0, copy(next, left)
+	lost := c.Outlet.Put(ctx, n, c.reader.Events)
+	if lost == nil {
+		c.reader.Taken()
+	}
+	c.reader.Clear()
+	c.loan.Shrink(cost)
+	return lost
+}
+
+// move makes room for the next read; full: the last one has filled the buffer. Where there is none for long, it makes
+// a message of what there is of one, so that nobody waits for ever.
+func (c *stream) move(ctx context.Context, full bool) error {
+	next, err := c.room(ctx, full, c.end-c.start)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil // the next read says so
+		}
+		c.reader.CutShort(c.buf[c.start:c.end])
+		c.start = c.end
+		if lost := c.put(ctx); lost != nil {
+			return lost
+		}
+		next = c.small
+	}
+	c.start, c.end = 0, copy(next, c.buf[c.start:c.end])
 	c.free(next)
 	if len(c.buf) == len(c.small) {
 		c.loan.End()
@@ -188,39 +201,45 @@ func (c *stream) move(ctx context.Context, full bool) error {
 
 // room is the buffer for the next read, of which so many bytes are left from the last one.
 func (c *stream) room(ctx context.Context, full bool, left int) ([]byte, error) {
+	partial := full && left > len(c.buf)/2
 	size := len(c.small)
-	switch {
-	case full && left > len(c.buf)/2:
-		size = max(busySize, 2*len(c.buf))
-	case full:
-		size = max(busySize, len(c.buf))
-	case left >= len(c.small):
+	if left >= size || partial {
 		for size < 2*left {
 			size *= 2
 		}
 	}
-	switch {
-	case size == len(c.buf):
+	if full && !partial && size <= busySize {
+		switch {
+		case len(c.buf) == busySize:
+			return c.buf, nil
+		case c.loan.Try(busySize): // it goes faster with more, and goes on with less
+			return c.busy(), nil
+		}
+	}
+	switch size {
+	case len(c.buf):
 		return c.buf, nil
-	case size == len(c.small):
+	case len(c.small):
 		return c.small, nil
-	case left < len(c.small) && size == busySize: // it would be faster with more, and goes on with less
-		if !c.loan.Try(int64(size)) {
-			return c.small, nil
-		}
-	default:
-		c.loan.Sizes(int64(size))
-		if _, err := c.loan.Grow(ctx, int64(size)); err != nil {
-			return nil, err
-		}
 	}
-	if size != busySize {
-		return make([]byte, size), nil
+	c.loan.Sizes(int64(size))
+	waiting, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if _, err := c.loan.Grow(waiting, int64(size)); err != nil {
+		return nil, err
 	}
+	if size == busySize {
+		return c.busy(), nil
+	}
+	return make([]byte, size), nil
+}
+
+// busy returns a buffer of busySize.
+func (c *stream) busy() []byte {
 	if b, ok := c.buffers.Get().(*[busySize]byte); ok {
-		return b[:], nil
+		return b[:]
 	}
-	return new([busySize]byte)[:], nil
+	return new([busySize]byte)[:]
 }
 
 // free gives up the buffer for the next one.

@@ -171,6 +171,17 @@ func (s *stream) beyond(p []byte) int {
 // last cuts what a connection ends with.
 func (s *stream) last(p []byte) int { return s.done(p, len(p), len(p), max(s.rest(), incomplete)) }
 
+// CutShort makes a message of p, which is a part of one that there is no room for. What follows is read as the next.
+func (s *stream) CutShort(p []byte) {
+	if s.state != counted && s.state != remaining {
+		s.last(p)
+		return
+	}
+	s.add(p, max(s.rest(), incomplete))
+	s.state = remaining
+	s.left -= len(p)
+}
+
 // rest is the status of what has no end. A priority without its bracket is one, as in Flume.
 func (s *stream) rest() status {
 	if s.bad || s.state == priority && s.digits == 0 || s.state == remaining || s.state == starting && !s.plain {

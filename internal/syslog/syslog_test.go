@@ -134,6 +134,25 @@ func TestTheEnd(t *testing.T) {
 	}
 }
 
+// A message for which there is no memory is cut where it is; what follows of it is Invalid, as beyond the greatest size.
+func TestCutShort(t *testing.T) {
+	for _, x := range []struct{ sent, rest, want string }{
+		{"<13>1 - h x", "yz\n<13>a\n", "Facility=1 Severity=5 flume.syslog.status=Incomplete host=h priority=13 version=1 \"x\"\n" +
+			"Facility=0 Severity=0 flume.syslog.status=Invalid \"yz\"\nFacility=1 Severity=5 \"<13>a\""},
+		{"14 <13>1 - h x", "y\nz<13>a\n", "Facility=1 Severity=5 flume.syslog.status=Incomplete host=h priority=13 version=1 \"x\"\n" +
+			"Facility=0 Severity=0 flume.syslog.status=Invalid \"y\\nz\"\nFacility=1 Severity=5 \"<13>a\""},
+	} {
+		m := NewMessages(&Options{Most: 60, Counts: true, Times: times(t)})
+		used := m.Cut([]byte(x.sent), 10, false)
+		m.CutShort([]byte(x.sent[used:]))
+		m.Cut([]byte(x.rest), 10, false)
+		b, _ := m.Events(0, m.Len(), []flume.Headers{nil})
+		if got := shown(b); got != x.want {
+			t.Errorf("%q:\n%s\ninstead of\n%s", x.sent, got, x.want)
+		}
+	}
+}
+
 func TestKeepFields(t *testing.T) {
 	for _, x := range []struct{ keep, sent, want, line string }{
 		{"none", "<13>1 2026-10-11T22:14:15Z h x\n", "x", "x"},
