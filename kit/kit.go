@@ -40,10 +40,17 @@ import (
 	"github.com/sluice-io/sluice/source/exec"
 	"github.com/sluice-io/sluice/source/external"
 	"github.com/sluice-io/sluice/source/kafka"
+	"github.com/sluice-io/sluice/source/multiportsyslogtcp"
 	"github.com/sluice-io/sluice/source/netcat"
+	"github.com/sluice-io/sluice/source/netcatudp"
 	"github.com/sluice-io/sluice/source/scribe"
 	"github.com/sluice-io/sluice/source/seq"
+<<<<<<< HEAD
 	"github.com/sluice-io/sluice/source/stress"
+=======
+	"github.com/sluice-io/sluice/source/syslogtcp"
+	"github.com/sluice-io/sluice/source/syslogudp"
+>>>>>>> syslog
 	"github.com/sluice-io/sluice/source/thrift"
 )
 
@@ -54,10 +61,17 @@ var Standard = agent.Kit{
 		exec.Kind,
 		external.Kind,
 		kafka.Kind,
+		multiportsyslogtcp.Kind,
 		netcat.Kind,
+		netcatudp.Kind,
 		scribe.Kind,
 		seq.Kind,
+<<<<<<< HEAD
 		stress.Kind,
+=======
+		syslogtcp.Kind,
+		syslogudp.Kind,
+>>>>>>> syslog
 		thrift.Kind,
 	}, refused[flume.Source]("source", refusedSources)),
 	Interceptors: slices.Concat([]flume.Kind[flume.Interceptor]{

@@ -73,10 +73,14 @@ const (
 )
 
 var refusedSources = []refusal{
+<<<<<<< HEAD
 	{name: "netcatudp", class: sources + "NetcatUdpSource", why: later},
 	{name: "syslogtcp", class: sources + "SyslogTcpSource", why: later},
 	{name: "multiport_syslogtcp", class: sources + "MultiportSyslogTCPSource", why: later},
 	{name: "syslogudp", class: sources + "SyslogUDPSource", why: later},
+=======
+	{name: "exec", class: sources + "ExecSource", why: later},
+>>>>>>> syslog
 	{name: "spooldir", class: sources + "SpoolDirectorySource", why: later},
 	{name: "http", class: sources + "http.HTTPSource", why: later},
 	{name: "taildir", class: sources + "taildir.TaildirSource", why: later},

@@ -3,6 +3,7 @@
 package charset
 
 import (
+	"bytes"
 	"encoding/binary"
 	"slices"
 	"strings"
@@ -51,34 +52,59 @@ func (c Charset) Decode(b []byte) []byte {
 		if !slices.ContainsFunc(b, func(x byte) bool { return x >= utf8.RuneSelf }) {
 			return b
 		}
-		out := make([]byte, 0, len(b)+len(b)/2)
-		for _, x := range b {
-			r := rune(x)
-			if c == ASCII && r >= utf8.RuneSelf {
-				r = utf8.RuneError
-			}
-			out = utf8.AppendRune(out, r)
-		}
-		return out
-	case UTF16:
-		switch {
-		case len(b) >= 2 && b[0] == 0xFE && b[1] == 0xFF:
-			return decodeWide(b[2:], binary.BigEndian)
-		case len(b) >= 2 && b[0] == 0xFF && b[1] == 0xFE:
-			return decodeWide(b[2:], binary.LittleEndian)
-		}
-		return decodeWide(b, binary.BigEndian)
-	case UTF16BE:
-		return decodeWide(b, binary.BigEndian)
-	case UTF16LE:
-		return decodeWide(b, binary.LittleEndian)
+		return c.Append(make([]byte, 0, len(b)+len(b)/2), b)
+	case UTF16, UTF16BE, UTF16LE:
+		return c.Append(make([]byte, 0, len(b)), b)
 	default:
 		return DecodeUTF8(b)
 	}
 }
 
-func decodeWide(b []byte, order binary.ByteOrder) []byte {
-	out := make([]byte, 0, len(b))
+// Append appends the text of b.
+func (c Charset) Append(to, b []byte) []byte {
+	switch c {
+	case Latin1, ASCII:
+		for _, x := range b {
+			r := rune(x)
+			if c == ASCII && r >= utf8.RuneSelf {
+				r = utf8.RuneError
+			}
+			to = utf8.AppendRune(to, r)
+		}
+		return to
+	case UTF16:
+		switch {
+		case len(b) >= 2 && b[0] == 0xFE && b[1] == 0xFF:
+			return appendWide(to, b[2:], binary.BigEndian)
+		case len(b) >= 2 && b[0] == 0xFF && b[1] == 0xFE:
+			return appendWide(to, b[2:], binary.LittleEndian)
+		}
+		return appendWide(to, b, binary.BigEndian)
+	case UTF16BE:
+		return appendWide(to, b, binary.BigEndian)
+	case UTF16LE:
+		return appendWide(to, b, binary.LittleEndian)
+	default:
+		return append(to, DecodeUTF8(b)...)
+	}
+}
+
+// Strict returns the text of b, b itself where its bytes are the text. Not ok: there are bytes that are no characters.
+func (c Charset) Strict(b []byte) (text []byte, ok bool) {
+	switch c {
+	case UTF8:
+		return b, utf8.Valid(b)
+	case ASCII:
+		return b, !slices.ContainsFunc(b, func(x byte) bool { return x >= utf8.RuneSelf })
+	case Latin1:
+		return c.Decode(b), true
+	default: // U+FFFD itself is taken for one that is none
+		text = c.Decode(b)
+		return text, !bytes.Contains(text, []byte("\uFFFD"))
+	}
+}
+
+func appendWide(out, b []byte, order binary.ByteOrder) []byte {
 	for ; len(b) >= 2; b = b[2:] {
 		r := rune(order.Uint16(b))
 		if utf16.IsSurrogate(r) {

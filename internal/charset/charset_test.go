@@ -50,6 +50,23 @@ func TestCharsets(t *testing.T) {
 	}
 }
 
+// Strict text is what Decode makes of bytes that are all characters.
+func TestStrict(t *testing.T) {
+	for _, x := range []struct {
+		charset Charset
+		bytes   string
+		ok      bool
+	}{
+		{UTF8, "é", true}, {UTF8, "\xe9", false}, {UTF8, "\xed\xa0\x80", false}, {ASCII, "a", true}, {ASCII, "\xe9", false}, {Latin1, "\xe9", true},
+		{UTF16, "\xff\xfea\x00", true}, {UTF16, "\x00a\x00", false}, {UTF16BE, "\xd8\x3d\xde\x00", true}, {UTF16BE, "\xd8\x3d\x00a", false}, {UTF16LE, "a\x00", true},
+	} {
+		text, ok := x.charset.Strict([]byte(x.bytes))
+		if ok != x.ok || ok && !bytes.Equal(text, x.charset.Decode([]byte(x.bytes))) {
+			t.Errorf("%d: %q is %q, %v", x.charset, x.bytes, text, ok)
+		}
+	}
+}
+
 // Whatever the bytes are, the text is UTF-8, and text comes back as it was.
 func FuzzDecode(f *testing.F) {
 	f.Add(uint8(3), []byte("\xff\xfea\x00\x00\xd8"))
@@ -59,6 +76,9 @@ func FuzzDecode(f *testing.F) {
 		text := c.Decode(b)
 		if !utf8.Valid(text) {
 			t.Fatalf("%q", text)
+		}
+		if again := c.Append([]byte("x"), b); string(again) != "x"+string(text) {
+			t.Errorf("appended it is %q", again)
 		}
 		if c == Latin1 || c == ASCII && bytes.ContainsRune(text, utf8.RuneError) {
 			return
