@@ -48,7 +48,9 @@ func (r *run) channel(soft context.Context, p *channelPart) *channelRun {
 		Name: "channel " + p.name, Log: log,
 		Open: func(ctx context.Context) (flume.Channel, error) {
 			starting()
-			ch, err := p.Open(ctx, r.env(p.Section, log, c.counters))
+			env := r.env(p.Section, log, c.counters)
+			env.Filled = slices.ContainsFunc(r.w.sources, func(s *sourcePart) bool { return slices.Contains(s.channels, p) })
+			ch, err := p.Open(ctx, env)
 			if err != nil {
 				return nil, err
 			}
@@ -80,6 +82,8 @@ func newOutlet(ch flume.Channel, name string, c *stats.Counters) *outlet {
 		takeAttempt: c.Counter("EventTakeAttemptCount"), takeSuccess: c.Counter("EventTakeSuccessCount")}
 	v, ok := ch.(flume.Volatile)
 	o.volatile = ok && v.Volatile()
+	f, ok := ch.(flume.Remote)
+	o.remote = ok && f.Remote()
 	return o
 }
 
@@ -203,13 +207,7 @@ func (r *run) openSource(ctx context.Context, p *sourcePart, log *slog.Logger, c
 		env.TransactionCapacity = least(env.TransactionCapacity, c.Limits.TransactionCapacity)
 	}
 	in.prepare = order(p.channels)
-	for _, i := range in.prepare {
-		if in.channels[i].volatile {
-			in.volatile = append(in.volatile, i)
-		} else {
-			in.durable = append(in.durable, i)
-		}
-	}
+	in.stages = stages(in.channels, in.prepare)
 	if !r.adaptive {
 		env.TransactionCapacity = least(env.TransactionCapacity, p.Limits.BatchSize)
 	}
