@@ -7,6 +7,7 @@ import (
 
 	"github.com/sluice-io/sluice/agent"
 	"github.com/sluice-io/sluice/channel/file"
+	kafkachannel "github.com/sluice-io/sluice/channel/kafka"
 	"github.com/sluice-io/sluice/channel/memory"
 	"github.com/sluice-io/sluice/channel/spillable"
 	"github.com/sluice-io/sluice/conf"
@@ -66,6 +67,7 @@ var Standard = agent.Kit{
 	}, refused[flume.Selector]("channel selector", refusedSelectors)),
 	Channels: slices.Concat([]flume.Kind[flume.Channel]{
 		file.Kind,
+		kafkachannel.Kind,
 		memory.Kind,
 		spillable.Kind,
 	}, refused[flume.Channel]("channel", refusedChannels)),

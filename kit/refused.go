@@ -87,7 +87,6 @@ var refusedSelectors = []refusal{
 }
 
 var refusedChannels = []refusal{
-	{name: "kafka", class: channels + "kafka.KafkaChannel", own: true, why: later},
 	{name: "jdbc", class: channels + "jdbc.JdbcChannel", why: java,
 		instead: "let Flume drain its database first, then use type = memory; or keep this agent in Flume"},
 	{name: "pseudotxn", class: channels + "PseudoTxnMemoryChannel", own: true, why: never,
