@@ -617,3 +617,26 @@ func TestDecodeAllocatesLittle(t *testing.T) {
 		}
 	}
 }
+
+// A broker that has lost records gives their offsets to others: those are committed from there on. What was read before is
+// delivered all the same, for the broker has it no more.
+func TestTruncated(t *testing.T) {
+	c := cluster(t, kfake.SeedTopics(1, topic))
+	ch := start(t, c, newEnv(t))
+	fill(t, ch, flumetest.Events(0, 8))
+	commit(t, takeOne(t, ch, 6))
+	awaitCommit(t, c, 0, 6)
+	before := takeOne(t, ch, 2)
+	r := ch.joined.reader
+	r.mu.Lock()
+	r.add(ch.line(0, []*kgo.Record{{Topic: topic, Offset: 2, LeaderEpoch: 1, Value: []byte("\x00\x02x")}, {Topic: topic, Offset: 3, LeaderEpoch: 1, Value: []byte("\x00\x02y")}}))
+	r.mu.Unlock()
+	before.Rollback()
+	if got := commit(t, takeOne(t, ch, 2)); fmt.Sprint(got) != "[6 7]" {
+		t.Errorf("got %v", got)
+	}
+	if got := commit(t, takeOne(t, ch, 2)); fmt.Sprint(got) != "[x y]" {
+		t.Errorf("got %v", got)
+	}
+	awaitCommit(t, c, 0, 4)
+}

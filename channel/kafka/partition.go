@@ -39,6 +39,7 @@ type partition struct {
 	passed  int64           // the offset that was passed last
 	leaving bool            // being given up: what is rolled back is dropped
 	gone    bool            // given up: what is still taken cannot be committed
+	stale   bool            // its offsets mean other records now: what is here is delivered, and passes nothing
 }
 
 // low is the offset up to which everything is committed, or was no event and is in the dead letters.

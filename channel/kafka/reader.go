@@ -221,11 +221,20 @@ func (r *reader) poll(ctx context.Context, g goal) {
 
 // add puts records in the line of their partition. The lock is held.
 func (r *reader) add(l line) {
-	i, ok := slices.BinarySearchFunc(r.partitions, l.partition, func(p *partition, id int32) int { return int(p.id) - int(id) })
-	if !ok {
-		r.partitions = slices.Insert(r.partitions, i, &partition{id: l.partition, floor: endless, passed: -1})
+	var p *partition
+	for _, q := range r.partitions {
+		switch {
+		case q.id != l.partition || q.stale:
+		case l.items[0].record.Offset < q.end.Offset: // the broker has lost records, and gives their offsets again
+			q.stale = true
+		default:
+			p = q
+		}
 	}
-	p := r.partitions[i]
+	if p == nil {
+		p = &partition{id: l.partition, floor: endless, passed: -1}
+		r.partitions = append(r.partitions, p)
+	}
 	p.waiting = append(p.waiting[:len(p.waiting):len(p.waiting)], l.items...)
 	last := l.items[len(l.items)-1].record
 	p.end = kgo.EpochOffset{Epoch: last.LeaderEpoch, Offset: last.Offset + 1}
@@ -276,7 +285,7 @@ func (r *reader) cut(events, bytes int) []*run {
 
 // pass notes how far a partition is passed. The lock is held.
 func (r *reader) pass(p *partition) {
-	if at := p.low(); at.Offset > p.passed {
+	if at := p.low(); at.Offset > p.passed && !p.stale {
 		p.passed = at.Offset
 		r.member.Offsets.Pass(r.channel.s.topic, p.id, at)
 	}
