@@ -16,6 +16,10 @@ import (
 	"github.com/sluice-io/sluice/internal/supervise"
 )
 
+// unbounded is how many events a transaction with channels has that set no bound, as Kafka channels do: as many as with a
+// file channel's default.
+const unbounded = 10000
+
 // grace is how long a component may take to give up when patience has ended. After that it is left behind.
 const grace = 2 * time.Second
 
@@ -206,6 +210,9 @@ func (r *run) openSource(ctx context.Context, p *sourcePart, log *slog.Logger, c
 			Failing: "optional channel " + c.name + " does not take events, which go on without it", Over: "optional channel " + c.name + " takes events again"}})
 		env.TransactionCapacity = least(env.TransactionCapacity, c.Limits.TransactionCapacity)
 	}
+	if env.TransactionCapacity == 0 {
+		env.TransactionCapacity = unbounded
+	}
 	in.prepare = order(p.channels)
 	in.stages = stages(in.channels, in.prepare)
 	if !r.adaptive {
@@ -362,7 +369,7 @@ func (r *run) drain(p *sinkPart, s flume.Sink, from *outlet, c *stats.Counters, 
 	}
 	most := capacity
 	if most == 0 {
-		most = 10000
+		most = unbounded
 	}
 	return &drain{
 		name: p.name, path: p.Section.Path(""), sink: s, from: from, limits: limits, batch: least(p.Limits.BatchSize, capacity),

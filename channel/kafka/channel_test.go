@@ -640,3 +640,30 @@ func TestTruncated(t *testing.T) {
 	}
 	awaitCommit(t, c, 0, 4)
 }
+
+// Whatever stands in a topic is an event or a dead letter.
+func FuzzDecode(f *testing.F) {
+	f.Add([]byte("\x02\x02a\x02b\x00\x04hi"), []byte("k"), true)
+	f.Add([]byte("\x02\x06key\x02k\x00\x04hi"), []byte("k"), true)
+	f.Add([]byte("Obj\x01"), []byte(nil), true)
+	f.Add([]byte{}, []byte{}, false)
+	f.Fuzz(func(t *testing.T, value, key []byte, parse bool) {
+		e := flumetest.NewEnv()
+		c := &channel{value: kafka.Value{Flume: parse}, s: &Settings{topic: topic}, env: e.Env}
+		r := &reader{channel: c}
+		good := &kgo.Record{Topic: topic, Offset: 1, Value: []byte("\x00\x02x")}
+		p := &partition{stale: true} // so that nothing is passed
+		u := &run{partition: p, items: c.line(0, []*kgo.Record{{Topic: topic, Key: key, Value: value}, good}).items}
+		p.open = append(p.open, u)
+		tx := &take{reader: r, runs: []*run{u}}
+		if err := tx.decode(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if len(tx.batch)+len(e.Rejected()) != 2 || len(u.items) != len(tx.batch) {
+			t.Fatalf("%d events and %d rejections of two records", len(tx.batch), len(e.Rejected()))
+		}
+		if got, ok := tx.batch[0].Headers.Get("key"); len(tx.batch) == 2 && key != nil && (!ok || got != string(key)) {
+			t.Errorf("the key is %q instead of %q", got, key)
+		}
+	})
+}
