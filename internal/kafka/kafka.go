@@ -1,7 +1,8 @@
-// Package kafka takes the properties of Kafka's Java clients, as Flume's files have them below kafka.consumer. and
-// kafka.producer., for a client in Go.
+// Package kafka is what the Kafka source, sink and channel have in common. It takes the properties of Kafka's Java clients,
+// as Flume's files have them below kafka.consumer. and kafka.producer., for a client in Go.
 //
-//	file ─▶ Client.Declare ─▶ the table ([Properties]) ─▶ Client.Open ─▶ *kgo.Client
+//	file ─▶ Client.Declare ─▶ the table ([Properties]) ─┬▶ Client.OpenSender ─▶ Sender: batches, each record with its fate
+//	                                                     └▶ Client.Join ─▶ Member: of a group, commits behind what it passes
 //
 // The table says of every property what it does here or why it does nothing; it is the documentation too. A property
 // without effect is a warning at its line, and so is one that no Kafka client knows. A value that cannot be read is

@@ -21,8 +21,8 @@ const (
 // positions are offsets to go on from, by topic and partition.
 type positions map[string]map[int32]kgo.EpochOffset
 
-// Offsets commits what was passed: one commit at a time, each with all that was passed until it began. It
-// belongs to a member.
+// Offsets commits what was passed: one commit at a time, each with all that was passed until it began. It belongs to a
+// member.
 type Offsets struct {
 	log   *slog.Logger
 	timer *atomic.Int64
