@@ -11,33 +11,33 @@ import (
 	"github.com/sluice-io/sluice/flumetest"
 )
 
-// prompt is a channel whose events can be taken as soon as they are committed: a commit waits until the reader, which it
+// An eager channel is one whose events can be taken as soon as they are committed: a commit waits until the reader, which it
 // lets join first, has them. It has a broker of its own.
-type prompt struct {
+type eager struct {
 	*channel
 	broker *kfake.Cluster
 }
 
-func (p prompt) Close() error {
+func (p eager) Close() error {
 	err := p.channel.Close()
 	p.broker.Close()
 	return err
 }
 
-func (p prompt) Put(ctx context.Context, b flume.Batch) (flume.Transaction, error) {
+func (p eager) Put(ctx context.Context, b flume.Batch) (flume.Transaction, error) {
 	tx, err := p.channel.Put(ctx, b)
 	if err != nil {
 		return nil, err
 	}
-	return promptPut{tx, p}, nil
+	return eagerPut{tx, p}, nil
 }
 
-type promptPut struct {
+type eagerPut struct {
 	flume.Transaction
-	p prompt
+	p eager
 }
 
-func (tx promptPut) Commit(ctx context.Context) error {
+func (tx eagerPut) Commit(ctx context.Context) error {
 	if err := tx.Transaction.Commit(ctx); err != nil {
 		return err
 	}
@@ -82,6 +82,6 @@ func TestLaws(t *testing.T) {
 			t.Fatal(err)
 		}
 		c := flumetest.Open(t, Kind, "kafka.bootstrap.servers = "+servers(broker), "kafka.consumer.fetch.max.wait.ms = 50")
-		return prompt{c.(*channel), broker}
+		return eager{c.(*channel), broker}
 	}, flumetest.InPlace)
 }
