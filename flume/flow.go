@@ -132,6 +132,11 @@ type Channel interface {
 // such a channel before it stops.
 type Volatile interface{ Volatile() bool }
 
+// Remote is what a channel may say of itself: that committing a put is sending it to another machine, which takes its
+// time and may fail although everything is prepared. The agent commits to such channels first, so that a batch which
+// does not arrive leaves no copies in the others.
+type Remote interface{ Remote() bool }
+
 // A Transaction is a batch on its way into a channel or out of it. It is used by one goroutine.
 type Transaction interface {
 	Batch() Batch

@@ -7,6 +7,7 @@ import (
 
 	"github.com/sluice-io/sluice/agent"
 	"github.com/sluice-io/sluice/channel/file"
+	kafkachannel "github.com/sluice-io/sluice/channel/kafka"
 	"github.com/sluice-io/sluice/channel/memory"
 	"github.com/sluice-io/sluice/channel/spillable"
 	"github.com/sluice-io/sluice/conf"
@@ -45,12 +46,9 @@ import (
 	"github.com/sluice-io/sluice/source/netcatudp"
 	"github.com/sluice-io/sluice/source/scribe"
 	"github.com/sluice-io/sluice/source/seq"
-<<<<<<< HEAD
 	"github.com/sluice-io/sluice/source/stress"
-=======
 	"github.com/sluice-io/sluice/source/syslogtcp"
 	"github.com/sluice-io/sluice/source/syslogudp"
->>>>>>> syslog
 	"github.com/sluice-io/sluice/source/thrift"
 )
 
@@ -66,12 +64,9 @@ var Standard = agent.Kit{
 		netcatudp.Kind,
 		scribe.Kind,
 		seq.Kind,
-<<<<<<< HEAD
 		stress.Kind,
-=======
 		syslogtcp.Kind,
 		syslogudp.Kind,
->>>>>>> syslog
 		thrift.Kind,
 	}, refused[flume.Source]("source", refusedSources)),
 	Interceptors: slices.Concat([]flume.Kind[flume.Interceptor]{
@@ -93,6 +88,7 @@ var Standard = agent.Kit{
 	},
 	Channels: slices.Concat([]flume.Kind[flume.Channel]{
 		file.Kind,
+		kafkachannel.Kind,
 		memory.Kind,
 		spillable.Kind,
 	}, refused[flume.Channel]("channel", refusedChannels)),

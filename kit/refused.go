@@ -73,14 +73,6 @@ const (
 )
 
 var refusedSources = []refusal{
-<<<<<<< HEAD
-	{name: "netcatudp", class: sources + "NetcatUdpSource", why: later},
-	{name: "syslogtcp", class: sources + "SyslogTcpSource", why: later},
-	{name: "multiport_syslogtcp", class: sources + "MultiportSyslogTCPSource", why: later},
-	{name: "syslogudp", class: sources + "SyslogUDPSource", why: later},
-=======
-	{name: "exec", class: sources + "ExecSource", why: later},
->>>>>>> syslog
 	{name: "spooldir", class: sources + "SpoolDirectorySource", why: later},
 	{name: "http", class: sources + "http.HTTPSource", why: later},
 	{name: "taildir", class: sources + "taildir.TaildirSource", why: later},
@@ -97,7 +89,6 @@ var refusedInterceptors = []refusal{
 }
 
 var refusedChannels = []refusal{
-	{name: "kafka", class: channels + "kafka.KafkaChannel", own: true, why: later},
 	{name: "jdbc", class: channels + "jdbc.JdbcChannel", why: java,
 		instead: "let Flume drain its database first, then use type = memory; or keep this agent in Flume"},
 	{name: "pseudotxn", class: channels + "PseudoTxnMemoryChannel", own: true, why: never,
