@@ -20,10 +20,11 @@ const (
 	UTF16 // either order, by its mark; written with the greatest byte first and a mark
 	UTF16BE
 	UTF16LE
+	UTF32 // either order, by its mark; written with the greatest byte first and no mark
 )
 
 // Names are those that Find knows, for a message.
-const Names = "UTF-8, ISO-8859-1, US-ASCII, UTF-16, UTF-16BE and UTF-16LE"
+const Names = "UTF-8, ISO-8859-1, US-ASCII, UTF-16, UTF-16BE, UTF-16LE and UTF-32"
 
 // Find finds a charset by its name. Case, dashes and underscores do not count.
 func Find(name string) (Charset, bool) {
@@ -40,6 +41,8 @@ func Find(name string) (Charset, bool) {
 		return UTF16BE, true
 	case "utf16le":
 		return UTF16LE, true
+	case "utf32":
+		return UTF32, true
 	}
 	return UTF8, false
 }
@@ -72,9 +75,32 @@ func (c Charset) Decode(b []byte) []byte {
 		return decodeWide(b, binary.BigEndian)
 	case UTF16LE:
 		return decodeWide(b, binary.LittleEndian)
+	case UTF32:
+		switch {
+		case len(b) >= 4 && binary.BigEndian.Uint32(b) == 0xFEFF:
+			return decodeWidest(b[4:], binary.BigEndian)
+		case len(b) >= 4 && binary.LittleEndian.Uint32(b) == 0xFEFF:
+			return decodeWidest(b[4:], binary.LittleEndian)
+		}
+		return decodeWidest(b, binary.BigEndian)
 	default:
 		return DecodeUTF8(b)
 	}
+}
+
+func decodeWidest(b []byte, order binary.ByteOrder) []byte {
+	out := make([]byte, 0, len(b))
+	for ; len(b) >= 4; b = b[4:] {
+		r := rune(utf8.RuneError)
+		if n := order.Uint32(b); n <= utf8.MaxRune {
+			r = rune(n)
+		}
+		out = utf8.AppendRune(out, r) // of a surrogate U+FFFD too
+	}
+	if len(b) > 0 {
+		out = utf8.AppendRune(out, utf8.RuneError)
+	}
+	return out
 }
 
 func decodeWide(b []byte, order binary.ByteOrder) []byte {
@@ -122,6 +148,12 @@ func (c Charset) Encode(text []byte) []byte {
 		return encodeWide(nil, text, binary.BigEndian)
 	case UTF16LE:
 		return encodeWide(nil, text, binary.LittleEndian)
+	case UTF32:
+		out := make([]byte, 0, 4*len(text))
+		for _, r := range string(text) {
+			out = binary.BigEndian.AppendUint32(out, uint32(r))
+		}
+		return out
 	default:
 		return text
 	}
