@@ -56,6 +56,12 @@ func NewBudget(bytes int64) *Budget {
 // Loan returns a loan for one call at a time whose sender may take its time.
 func (b *Budget) Loan() *Loan { return &Loan{from: b} }
 
+// LoanOf returns a loan for the calls of one client who is cut off, while others wait, if it is slow to send: expel ends its
+// sending. Its calls say what has arrived, and when all has.
+func (b *Budget) LoanOf(client net.Addr, expel func()) *Loan {
+	return &Loan{from: b, client: client, expel: expel}
+}
+
 // Held is how many bytes all calls hold.
 func (b *Budget) Held() int64 {
 	b.mu.Lock()
@@ -190,8 +196,11 @@ func (l *Loan) Shrink(bytes int64) {
 	b.share()
 }
 
-// sizes says that the frame will have so many bytes.
-func (l *Loan) sizes(frame int64) {
+// Arrived says that the client has sent so many bytes more.
+func (l *Loan) Arrived(bytes int) { l.arrived.Add(int64(bytes)) }
+
+// Sizes says that the frame will have so many bytes.
+func (l *Loan) Sizes(frame int64) {
 	if frame <= smallFrame {
 		return
 	}
@@ -200,8 +209,8 @@ func (l *Loan) sizes(frame int64) {
 	l.from.mu.Unlock()
 }
 
-// complete says that the frame is there, unless the client has been cut off before.
-func (l *Loan) complete() error {
+// Complete says that the frame is there, unless the client has been cut off before.
+func (l *Loan) Complete() error {
 	l.from.mu.Lock()
 	defer l.from.mu.Unlock()
 	l.reading = false

@@ -98,7 +98,7 @@ func TestBudgetHolds(t *testing.T) {
 				random := rand.New(rand.NewPCG(uint64(i), 1))
 				l := &Loan{from: b}
 				for range 200 {
-					l.sizes(int64(random.IntN(3)) * smallFrame)
+					l.Sizes(int64(random.IntN(3)) * smallFrame)
 					for random.IntN(5) > 0 {
 						if _, err := l.Grow(t.Context(), 1+random.Int64N(300_000)); err != nil && !errors.Is(err, ErrMemory) {
 							t.Error(err)

@@ -100,7 +100,7 @@ func (s *Session) open(ctx context.Context) error {
 		from: conn, loan: &s.loan, buffers: s.Buffers,
 		begun: func() { s.allow(stallTime) },
 		moved: func(n int) {
-			s.loan.arrived.Add(int64(n))
+			s.loan.Arrived(n)
 			s.allow(stallTime)
 		},
 	}
@@ -112,7 +112,7 @@ func (s *Session) call(ctx context.Context) error {
 	l := &s.loan
 	defer l.End()
 	err := s.Talk.Read(ctx, &s.reader)
-	if slow := l.complete(); slow != nil {
+	if slow := l.Complete(); slow != nil {
 		return slow
 	}
 	if err != nil {
