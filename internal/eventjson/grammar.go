@@ -448,7 +448,7 @@ func (d *decoder) escape(lone rune) (rune, error) {
 		return rune(c), nil
 	case 'u':
 	default:
-		return 0, d.fail("%s is no escape", strconv.Quote("\\" + string(rune(c))))
+		return 0, d.fail("%s is no escape", strconv.Quote("\\"+string(rune(c))))
 	}
 	r, ok := d.hex()
 	switch {
