@@ -171,7 +171,9 @@ type interceptError struct {
 	err  error
 }
 
-func (e *interceptError) Error() string        { return fmt.Sprintf("intercepting with %s: %v", e.path, e.err) }
+func (e *interceptError) Error() string {
+	return fmt.Sprintf("intercepting with %s: %v", e.path, e.err)
+}
 func (e *interceptError) Unwrap() error        { return e.err }
 func (e *interceptError) Is(target error) bool { return target == flume.ErrInterceptor }
 
