@@ -39,6 +39,7 @@ import (
 	"github.com/sluice-io/sluice/source/avro"
 	"github.com/sluice-io/sluice/source/exec"
 	"github.com/sluice-io/sluice/source/external"
+	"github.com/sluice-io/sluice/source/http"
 	"github.com/sluice-io/sluice/source/kafka"
 	"github.com/sluice-io/sluice/source/netcat"
 	"github.com/sluice-io/sluice/source/scribe"
@@ -53,6 +54,7 @@ var Standard = agent.Kit{
 		avro.Kind,
 		exec.Kind,
 		external.Kind,
+		http.Kind,
 		kafka.Kind,
 		netcat.Kind,
 		scribe.Kind,

@@ -78,7 +78,6 @@ var refusedSources = []refusal{
 	{name: "multiport_syslogtcp", class: sources + "MultiportSyslogTCPSource", why: later},
 	{name: "syslogudp", class: sources + "SyslogUDPSource", why: later},
 	{name: "spooldir", class: sources + "SpoolDirectorySource", why: later},
-	{name: "http", class: sources + "http.HTTPSource", why: later},
 	{name: "taildir", class: sources + "taildir.TaildirSource", why: later},
 	{name: "jms", class: sources + "jms.JMSSource", why: java},
 	{name: "avrolegacy", class: sources + "avroLegacy.AvroLegacySource", own: true, why: never},
