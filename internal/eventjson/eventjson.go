@@ -150,7 +150,18 @@ func (d *decoder) made() error {
 	return nil
 }
 
+// few is how many headers are compared with each other one by one.
+const few = 32
+
+// field adds a header. Of two of one name Java's map refuses the second, unless the first is null.
 func (d *decoder) field(f field) error {
+	if fields := d.fields[d.from:]; len(fields) < few {
+		for i := range fields {
+			if fields[i].value.to != null && bytes.Equal(d.text(fields[i].key), d.text(f.key)) {
+				return d.twice(f.key)
+			}
+		}
+	}
 	if len(d.fields) == cap(d.fields) {
 		n := max(64, 2*cap(d.fields))
 		if err := d.room(n * fieldSize); err != nil {
@@ -164,21 +175,10 @@ func (d *decoder) field(f field) error {
 
 func (d *decoder) text(s span) []byte { return d.p[s.from:s.to] }
 
-// unique refuses what Java's map refuses: a name whose value is there already. A null is as if it were not there.
+// unique does what field does for headers that are more than a few.
 func (d *decoder) unique() error {
 	fields := d.fields[d.from:]
-	const few = 32
 	if len(fields) <= few {
-		for i := range fields {
-			if fields[i].value.to == null {
-				continue
-			}
-			for j := i + 1; j < len(fields); j++ {
-				if bytes.Equal(d.text(fields[i].key), d.text(fields[j].key)) {
-					return d.twice(fields[i].key)
-				}
-			}
-		}
 		return nil
 	}
 	if err := d.room(4 * len(fields)); err != nil {

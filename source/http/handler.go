@@ -159,11 +159,20 @@ func parameters(query string) (flume.Headers, error) {
 		if err != nil {
 			return nil, fmt.Errorf("reading the query: %w", err)
 		}
+		key = text(key)
 		if _, ok := headers.Get(key); !ok {
-			headers = append(headers, flume.Header{Key: key, Value: value})
+			headers = append(headers, flume.Header{Key: key, Value: text(value)})
 		}
 	}
 	return headers, nil
+}
+
+// text is s with bytes that are no UTF-8 replaced as in Java.
+func text(s string) string {
+	if utf8.ValidString(s) {
+		return s
+	}
+	return string(charset.DecodeUTF8([]byte(s)))
 }
 
 // splitJava splits at commas as Java does: empty parts at the end do not count.
