@@ -158,6 +158,10 @@ type Sink interface {
 	Close() error
 }
 
+// Counting is what a sink may say of itself: that it counts EventDrainAttemptCount, EventDrainSuccessCount and EventWriteFail
+// itself, because its settings say what counts. The agent counts them for all others.
+type Counting interface{ Counts() bool }
+
 // A PartialError tells the fate of a batch of which a part was delivered: what is neither rejected nor pending was.
 type PartialError struct {
 	Rejected []Rejected // can never be delivered: to the dead letters

@@ -29,6 +29,7 @@ import (
 	"github.com/sluice-io/sluice/selector/replicating"
 	avrosink "github.com/sluice-io/sluice/sink/avro"
 	externalsink "github.com/sluice-io/sluice/sink/external"
+	httpsink "github.com/sluice-io/sluice/sink/http"
 	kafkasink "github.com/sluice-io/sluice/sink/kafka"
 	"github.com/sluice-io/sluice/sink/logger"
 	"github.com/sluice-io/sluice/sink/null"
@@ -87,6 +88,7 @@ var Standard = agent.Kit{
 	Sinks: slices.Concat([]flume.Kind[flume.Sink]{
 		avrosink.Kind,
 		externalsink.Kind,
+		httpsink.Kind,
 		kafkasink.Kind,
 		logger.Kind,
 		null.Kind,
