@@ -2,6 +2,7 @@ package http
 
 import (
 	"context"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -9,6 +10,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -269,6 +272,7 @@ func TestNoAnswer(t *testing.T) {
 			}
 			go func() {
 				c := <-accepted
+				c.Read(make([]byte, 1))
 				io.WriteString(c, x.reply)
 				c.Close()
 			}()
@@ -356,6 +360,18 @@ func TestHTTPS(t *testing.T) {
 	defer s.Close()
 	k := start(t, s.URL)
 	if err := k.Deliver(background, flumetest.Events(0, 1)); err == nil || !strings.Contains(err.Error(), "the truststore must have it") {
+		t.Error(err)
+	}
+	file := filepath.Join(t.TempDir(), "trust.pem")
+	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := start(t, s.URL, "truststore = "+file).Deliver(background, flumetest.Events(0, 1)); err != nil {
+		t.Error(err)
+	}
+	// The certificate is for 127.0.0.1 and example.com.
+	other := strings.Replace(s.URL, "127.0.0.1", "localhost", 1)
+	if err := start(t, other, "truststore = "+file).Deliver(background, flumetest.Events(0, 1)); err == nil || !strings.Contains(err.Error(), "not localhost") {
 		t.Error(err)
 	}
 }

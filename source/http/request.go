@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -50,7 +51,7 @@ func (s *source) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p.start()
 	var err error
 	if s.begin(c) {
-		defer s.end(c)
+		defer s.requests.Done()
 		err = s.take(w, r, p)
 	} else {
 		err = &refusal{status: http.StatusServiceUnavailable, said: full, err: errStopping}
@@ -70,10 +71,32 @@ func (s *source) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if no.status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", "1")
 	}
-	if no.gone || no.status == http.StatusRequestEntityTooLarge {
+	if !p.complete {
 		w.Header().Set("Connection", "close")
 	}
-	http.Error(w, no.Error(), no.status)
+	text := no.Error() + "\n"
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.Header().Set("Content-Length", strconv.Itoa(len(text))) // so that the client has it all before the end of linger
+	w.WriteHeader(no.status)
+	_, _ = io.WriteString(w, text) // a client that is gone does not miss it
+	if !p.complete && !no.gone && r.Header.Get("Expect") == "" {
+		linger(w, r, p)
+	}
+}
+
+// What a client may still send while it takes the answer to a request of which not all was read: a connection that is closed
+// before would be reset, and the answer lost.
+const (
+	lingerTime  = time.Second
+	lingerBytes = 1 << 20
+)
+
+func linger(w http.ResponseWriter, r *http.Request, p *pace) {
+	if http.NewResponseController(w).Flush() == nil {
+		p.allow(lingerTime)
+		_, _ = io.CopyN(io.Discard, r.Body, lingerBytes)
+	}
 }
 
 // errStopping is what a request meets that comes too late.
@@ -166,8 +189,9 @@ func (s *source) allowed(w http.ResponseWriter, r *http.Request) error {
 
 // A pace bounds how long a client may stop while its request is read.
 type pace struct {
-	conn *http.ResponseController
-	idle time.Duration
+	conn     *http.ResponseController
+	idle     time.Duration
+	complete bool // the whole request has been read
 
 	mu   sync.Mutex // guards the read deadline
 	over bool
@@ -262,6 +286,7 @@ func (s *source) body(ctx context.Context, r *http.Request, p *pace, loan *rpc.L
 	if err := loan.Complete(); err != nil {
 		return nil, s.broken(ctx, err, loan)
 	}
+	p.complete = true
 	if stop() {
 		p.allow(0) // nobody has to send anything while the events are put
 	}
@@ -367,7 +392,7 @@ func early(err error, wire *arrival) error {
 // Sizes of the buffer of a body.
 const (
 	firstUnknown = 8 << 10
-	firstKnown   = 256 << 10 // the most that is allocated on a client's word alone
+	firstKnown   = 256 << 10 // the most that is allocated on a client's word
 	smallBody    = 64 << 10
 )
 
@@ -376,7 +401,9 @@ const (
 func readAll(ctx context.Context, from io.Reader, known, most int64, loan *rpc.Loan) ([]byte, error) {
 	size := int64(firstUnknown)
 	if known >= 0 {
-		size = min(known, firstKnown)
+		for size = known; size > firstKnown; {
+			size = (size + 3) / 4 // so that the last step comes out even
+		}
 		loan.Sizes(known)
 	}
 	size = min(size, most)

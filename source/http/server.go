@@ -49,7 +49,7 @@ type source struct {
 // A conn is a client's connection.
 type conn struct {
 	net.Conn
-	busy    atomic.Bool  // a handler has a request of it
+	busy    atomic.Bool  // a handler has a request of it, or its answer is not sent
 	begun   atomic.Int64 // requests of which something has come
 	handled atomic.Int64 // requests that have come to a handler
 }
@@ -172,7 +172,6 @@ func (s *source) stop() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.stopping = true
-	s.listener.Close()
 	for c := range s.conns {
 		if !c.busy.Load() {
 			c.Close()
@@ -203,11 +202,6 @@ func (s *source) begin(c *conn) bool {
 	return true
 }
 
-func (s *source) end(c *conn) {
-	c.busy.Store(false)
-	s.requests.Done()
-}
-
 // changed counts connections, and names what was no request: net/http only answers it.
 func (s *source) changed(c net.Conn, state http.ConnState) {
 	own := inner(c)
@@ -234,6 +228,7 @@ func (s *source) changed(c net.Conn, state http.ConnState) {
 				c.RemoteAddr(), s.settings.Jetty.head), 0)
 		}
 	case http.StateIdle:
+		own.busy.Store(false)
 	}
 }
 
