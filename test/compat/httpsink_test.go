@@ -118,6 +118,33 @@ func TestHTTPSinkStatuses(t *testing.T) {
 	t.Logf("%d cases, of which %d differ as they are meant to", len(cases), meant)
 }
 
+// Each sink posts to the other's source.
+func TestHTTPEachOther(t *testing.T) {
+	r := openHTTP(t)
+	k := flumetest.Open(t, sinkhttp.Kind, "endpoint = "+r.flume["json"], "contentTypeHeader = application/json")
+	defer k.Close()
+	err := k.Deliver(t.Context(), flume.Batch{{Body: []byte(`[{"headers":{"k":"é"},"body":"one"}]`)}, {Body: []byte("[]")}, {Body: []byte(`[{"body":"two"}]`)}, {Body: []byte("{")}})
+	var part *flume.PartialError
+	if !errors.As(err, &part) || fmt.Sprint(part.Pending) != "[3]" || !strings.Contains(err.Error(), "the service answered 400 Bad Request") {
+		t.Errorf("%v", err)
+	}
+	for _, want := range []string{"batch json 1", "b6f6e65 6b=c3a9", "batch json 0", "batch json 1", "b74776f"} {
+		if line := <-r.lines; line != want {
+			t.Errorf("%q, want %q", line, want)
+		}
+	}
+	answers := flumeSink(t, []string{
+		"endpoint=" + r.sluice["blob"] + "?m=1 rollback.200=false backoff.200=false incrementMetrics.200=true",
+		"endpoint=" + r.sluice["json"] + " rollback.400=false backoff.400=false",
+	})
+	if got := strings.Join(answers, ", "); got != "READY 0 1 1 0, READY 0 1 0 0" {
+		t.Error(got)
+	}
+	if got := r.inbox["blob"].Batches(); len(got) != 1 || string(got[0][0].Body) != "event" || fmt.Sprint(got[0][0].Headers) != "[{m 1}]" {
+		t.Errorf("%q", got)
+	}
+}
+
 // flumeSink runs HTTPSinkProbe over the lines and returns what it says of each.
 func flumeSink(t *testing.T, lines []string) []string {
 	t.Helper()
