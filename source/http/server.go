@@ -152,9 +152,8 @@ func (s *source) Run(ctx context.Context, emit flume.Emit) error {
 	case err = <-served:
 	case <-ctx.Done():
 		s.stop()
-		if s.server.Shutdown(s.force) != nil { // Close
-			s.server.Close()
-		}
+		// Close ends it too, and says what goes wrong.
+		_ = s.server.Shutdown(s.force)
 		err = <-served
 	}
 	s.mu.Lock()

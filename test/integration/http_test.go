@@ -192,7 +192,7 @@ func TestHTTPUnderSiege(t *testing.T) {
 			t.Errorf("%q is said %d times", cause, n)
 		}
 	}
-	if n := strings.Count(log, " ERROR "); n > 0 {
+	if n := strings.Count(log, " ERROR source s1 "); n > 0 {
 		t.Errorf("%d errors", n)
 	}
 	stage.Proof(t, "%d idle connections cost %d bytes each; %d MiB resident in the end", idle, each, resident()>>20)
