@@ -155,7 +155,7 @@ func (in *inlet) intercept(ctx context.Context, b flume.Batch) (flume.Batch, []r
 		}
 		out, rejections, err := i.Intercept(ctx, b)
 		if err != nil {
-			return nil, nil, fmt.Errorf("intercepting with %s: %w", i.path, err)
+			return nil, nil, &interceptError{i.path, err}
 		}
 		if len(rejections) > 0 {
 			refused = append(refused, refusal{i.path, rejections})
@@ -164,6 +164,18 @@ func (in *inlet) intercept(ctx context.Context, b flume.Batch) (flume.Batch, []r
 	}
 	return b, refused, nil
 }
+
+// An interceptError is flume.ErrInterceptor, with what it was.
+type interceptError struct {
+	path string
+	err  error
+}
+
+func (e *interceptError) Error() string {
+	return fmt.Sprintf("intercepting with %s: %v", e.path, e.err)
+}
+func (e *interceptError) Unwrap() error        { return e.err }
+func (e *interceptError) Is(target error) bool { return target == flume.ErrInterceptor }
 
 // put prepares events in a channel; nil where there are none for it.
 func (in *inlet) put(ctx context.Context, channel int, b flume.Batch) (flume.Transaction, error) {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sluice-io/sluice/conf"
@@ -372,7 +373,7 @@ func (r *run) drain(p *sinkPart, s flume.Sink, from *outlet, c *stats.Counters, 
 	if most == 0 {
 		most = unbounded
 	}
-	return &drain{
+	d := &drain{
 		name: p.name, path: p.Section.Path(""), sink: s, from: from, limits: limits, batch: least(p.Limits.BatchSize, capacity),
 		letters: r.letters, hard: r.hard, most: most,
 		later:    supervise.Trouble{Log: log, Failing: "events wait to be delivered again", Over: "all events that waited are delivered"},
@@ -380,6 +381,10 @@ func (r *run) drain(p *sinkPart, s flume.Sink, from *outlet, c *stats.Counters, 
 		attempt: c.Counter("EventDrainAttemptCount"), success: c.Counter("EventDrainSuccessCount"), failed: c.Counter("EventWriteFail"),
 		unread: c.Counter("ChannelReadFail"), rejected: c.Counter("RejectedCount"),
 	}
+	if own, ok := s.(flume.Counting); ok && own.Counts() {
+		d.attempt, d.success, d.failed = new(atomic.Int64), new(atomic.Int64), new(atomic.Int64)
+	}
+	return d
 }
 
 // start opens everything, each component as soon as the channels that it needs are open.

@@ -92,6 +92,9 @@ func (r *Routes) Rejected() []Rejection { return r.rejected }
 // Refused says why the batch is refused, if it is.
 func (r *Routes) Refused() error { return r.refused }
 
+// ErrInterceptor is what Emit wraps where an interceptor failed, so that no channel was asked.
+var ErrInterceptor = errors.New("an interceptor failed")
+
 // What a channel answers when it cannot serve. Errors returned may wrap them.
 var (
 	ErrFull     = errors.New("the channel is full")                        // Put: no room came free in time
@@ -159,6 +162,10 @@ type Sink interface {
 	Limits() Limits
 	Close() error
 }
+
+// Counting is what a sink may say of itself: that it counts EventDrainAttemptCount, EventDrainSuccessCount and EventWriteFail
+// itself, because its settings say what counts. The agent counts them for all others.
+type Counting interface{ Counts() bool }
 
 // A PartialError tells the fate of a batch of which a part was delivered: what is neither rejected nor pending was.
 type PartialError struct {

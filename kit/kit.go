@@ -30,6 +30,7 @@ import (
 	"github.com/sluice-io/sluice/selector/replicating"
 	avrosink "github.com/sluice-io/sluice/sink/avro"
 	externalsink "github.com/sluice-io/sluice/sink/external"
+	httpsink "github.com/sluice-io/sluice/sink/http"
 	kafkasink "github.com/sluice-io/sluice/sink/kafka"
 	"github.com/sluice-io/sluice/sink/logger"
 	"github.com/sluice-io/sluice/sink/null"
@@ -40,6 +41,7 @@ import (
 	"github.com/sluice-io/sluice/source/avro"
 	"github.com/sluice-io/sluice/source/exec"
 	"github.com/sluice-io/sluice/source/external"
+	"github.com/sluice-io/sluice/source/http"
 	"github.com/sluice-io/sluice/source/kafka"
 	"github.com/sluice-io/sluice/source/multiportsyslogtcp"
 	"github.com/sluice-io/sluice/source/netcat"
@@ -58,6 +60,7 @@ var Standard = agent.Kit{
 		avro.Kind,
 		exec.Kind,
 		external.Kind,
+		http.Kind,
 		kafka.Kind,
 		multiportsyslogtcp.Kind,
 		netcat.Kind,
@@ -95,6 +98,7 @@ var Standard = agent.Kit{
 	Sinks: slices.Concat([]flume.Kind[flume.Sink]{
 		avrosink.Kind,
 		externalsink.Kind,
+		httpsink.Kind,
 		kafkasink.Kind,
 		logger.Kind,
 		null.Kind,

@@ -74,7 +74,6 @@ const (
 
 var refusedSources = []refusal{
 	{name: "spooldir", class: sources + "SpoolDirectorySource", why: later},
-	{name: "http", class: sources + "http.HTTPSource", why: later},
 	{name: "taildir", class: sources + "taildir.TaildirSource", why: later},
 	{name: "jms", class: sources + "jms.JMSSource", why: java},
 	{name: "avrolegacy", class: sources + "avroLegacy.AvroLegacySource", own: true, why: never},
@@ -99,7 +98,6 @@ var refusedSinks = []refusal{
 	{name: "file_roll", class: sinks + "RollingFileSink", why: later},
 	{name: "hdfs", class: sinks + "hdfs.HDFSEventSink", why: later},
 	{name: "irc", class: sinks + "irc.IRCSink", why: later},
-	{name: "http", class: sinks + "http.HttpSink", why: later},
 	{name: "hbase", class: sinks + "hbase.HBaseSink", why: java},
 	{name: "asynchbase", class: sinks + "hbase.AsyncHBaseSink", why: java},
 	{name: "hbase2", class: sinks + "hbase2.HBase2Sink", why: java},

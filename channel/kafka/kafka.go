@@ -71,7 +71,7 @@ type Settings struct {
 
 // Declare declares Flume's settings.
 func (s *Settings) Declare(d *conf.Decl) {
-	d.String(&s.bootstrap, "kafka.bootstrap.servers", "", "The brokers to ask for all others: host:port, separated by commas. Required.").Old("brokerList")
+	d.String(&s.bootstrap, "kafka.bootstrap.servers", "", "The brokers to ask for all others: host:port, separated by commas.").Required().Old("brokerList")
 	d.String(&s.topic, "kafka.topic", "flume-channel", "The topic that holds the events. A channel needs one of its own.").Old("topic")
 	d.String(&s.group, "kafka.consumer.group.id", "flume", "The consumer group. Channels with the same topic and group share the events.").Old("groupId")
 	d.Bool(&s.parse, "parseAsFlumeEvent", true, "Whether values are AvroFlumeEvent, headers and body, as Flume's channel writes them. With false a value is the body, and of the headers only \"key\" is kept, as the key.")
@@ -108,23 +108,16 @@ func (s *Settings) check() error {
 	problem := func(key, format string, args ...any) {
 		problems = append(problems, conf.At(key, fmt.Errorf(format, args...)))
 	}
-	switch {
-	case s.bootstrap == "" && s.zookeeper != "":
-		problem("zookeeperConnect", "no longer finds the brokers; add kafka.bootstrap.servers = HOST:9092")
-	case s.bootstrap == "":
-		problem("kafka.bootstrap.servers", "is required and not set")
-	default:
-		var err error
-		if s.brokers, err = kafka.Brokers("kafka.bootstrap.servers", s.bootstrap); err != nil {
-			problems = append(problems, err)
+	var err error
+	if s.brokers, err = kafka.Brokers("kafka.bootstrap.servers", s.bootstrap); err != nil {
+		problems = append(problems, err)
+	}
+	if s.zookeeper != "" {
+		text := "is not used: kafka.bootstrap.servers names the brokers"
+		if s.migrate {
+			text += ", and offsets that Flume kept in ZooKeeper are not taken over"
 		}
-		if s.zookeeper != "" {
-			text := "is not used: kafka.bootstrap.servers names the brokers"
-			if s.migrate {
-				text += ", and offsets that Flume kept in ZooKeeper are not taken over"
-			}
-			problems = append(problems, conf.Warn("zookeeperConnect", errors.New(text)))
-		}
+		problems = append(problems, conf.Warn("zookeeperConnect", errors.New(text)))
 	}
 	if err := kafka.CheckTopic(s.topic); err != nil {
 		problem("kafka.topic", "%w", err)

@@ -199,7 +199,7 @@ func TestProblems(t *testing.T) {
 			"zookeeperConnect: is not used: kafka.bootstrap.servers names the brokers, and offsets that Flume kept in ZooKeeper are not taken over",
 		}},
 		"no migration":       {[]string{"kafka.bootstrap.servers = b:1", "zookeeperConnect = z", "migrateZookeeperOffsets = false"}, []string{"zookeeperConnect: is not used: kafka.bootstrap.servers names the brokers"}},
-		"only ZooKeeper":     {[]string{"zookeeperConnect = z:2181"}, []string{"error: zookeeperConnect: no longer finds the brokers; add kafka.bootstrap.servers = HOST:9092"}},
+		"only ZooKeeper":     {[]string{"zookeeperConnect = z:2181"}, []string{"error: kafka.bootstrap.servers: is required and not set"}},
 		"slips":              {[]string{"kafka.bootstrap.servers = b:1", "bootstrap.servers = b:1", "auto.offset.reset = latest", "pollTimeout = 5", "timeout = 1", "kafka.topc = t"}, []string{"it is kafka.pollTimeout, whatever Flume's guide says", "timeout: has no effect", `did you mean "kafka.consumer.auto.offset.reset"`, `did you mean "kafka.bootstrap.servers"`, `kafka.topc: is not a setting; did you mean "kafka.topic"`}},
 		"a bad topic":        {[]string{"kafka.bootstrap.servers = b:1", "kafka.topic = a b"}, []string{`error: kafka.topic: "a b" is no topic`}},
 		"a bad partition":    {[]string{"kafka.bootstrap.servers = b:1", "defaultPartitionId = one"}, []string{`error: defaultPartitionId: "one" is not a number`}},

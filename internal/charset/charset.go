@@ -21,10 +21,11 @@ const (
 	UTF16 // either order, by its mark; written with the greatest byte first and a mark
 	UTF16BE
 	UTF16LE
+	UTF32 // either order, by its mark; written with the greatest byte first and no mark
 )
 
 // Names are those that Find knows, for a message.
-const Names = "UTF-8, ISO-8859-1, US-ASCII, UTF-16, UTF-16BE and UTF-16LE"
+const Names = "UTF-8, ISO-8859-1, US-ASCII, UTF-16, UTF-16BE, UTF-16LE and UTF-32"
 
 // Find finds a charset by its name. Case, dashes and underscores do not count.
 func Find(name string) (Charset, bool) {
@@ -41,6 +42,8 @@ func Find(name string) (Charset, bool) {
 		return UTF16BE, true
 	case "utf16le":
 		return UTF16LE, true
+	case "utf32":
+		return UTF32, true
 	}
 	return UTF8, false
 }
@@ -53,7 +56,7 @@ func (c Charset) Decode(b []byte) []byte {
 			return b
 		}
 		return c.Append(make([]byte, 0, len(b)+len(b)/2), b)
-	case UTF16, UTF16BE, UTF16LE:
+	case UTF16, UTF16BE, UTF16LE, UTF32:
 		return c.Append(make([]byte, 0, len(b)), b)
 	default:
 		return DecodeUTF8(b)
@@ -84,6 +87,14 @@ func (c Charset) Append(to, b []byte) []byte {
 		return appendWide(to, b, binary.BigEndian)
 	case UTF16LE:
 		return appendWide(to, b, binary.LittleEndian)
+	case UTF32:
+		switch {
+		case len(b) >= 4 && binary.BigEndian.Uint32(b) == 0xFEFF:
+			return appendWidest(to, b[4:], binary.BigEndian)
+		case len(b) >= 4 && binary.LittleEndian.Uint32(b) == 0xFEFF:
+			return appendWidest(to, b[4:], binary.LittleEndian)
+		}
+		return appendWidest(to, b, binary.BigEndian)
 	default:
 		return append(to, DecodeUTF8(b)...)
 	}
@@ -102,6 +113,20 @@ func (c Charset) Strict(b []byte) (text []byte, ok bool) {
 		text = c.Decode(b)
 		return text, !bytes.Contains(text, []byte("\uFFFD"))
 	}
+}
+
+func appendWidest(out, b []byte, order binary.ByteOrder) []byte {
+	for ; len(b) >= 4; b = b[4:] {
+		r := rune(utf8.RuneError)
+		if n := order.Uint32(b); n <= utf8.MaxRune {
+			r = rune(n)
+		}
+		out = utf8.AppendRune(out, r) // of a surrogate U+FFFD too
+	}
+	if len(b) > 0 {
+		out = utf8.AppendRune(out, utf8.RuneError)
+	}
+	return out
 }
 
 func appendWide(out, b []byte, order binary.ByteOrder) []byte {
@@ -148,6 +173,12 @@ func (c Charset) Encode(text []byte) []byte {
 		return encodeWide(nil, text, binary.BigEndian)
 	case UTF16LE:
 		return encodeWide(nil, text, binary.LittleEndian)
+	case UTF32:
+		out := make([]byte, 0, 4*len(text))
+		for _, r := range string(text) {
+			out = binary.BigEndian.AppendUint32(out, uint32(r))
+		}
+		return out
 	default:
 		return text
 	}

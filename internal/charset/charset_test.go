@@ -25,6 +25,11 @@ func TestCharsets(t *testing.T) {
 		{"UTF-16BE", "d83d0061", "\ufffda", "fffd0061"},
 		{"UTF-16BE", "de000061d83d", "\ufffda\ufffd", "fffd0061fffd"},
 		{"UTF-16LE", "fffe610000d8", "\ufeffa\ufffd", "fffe6100fdff"},
+		{"UTF-32", "0000feff00000061", "a", "00000061"},
+		{"UTF-32", "fffe000061000000", "a", "00000061"},
+		{"UTF-32", "0001f600000000", "😀\ufffd", "0001f6000000fffd"},
+		{"UTF-32", "00110000000000e9", "\ufffdé", "0000fffd000000e9"},
+		{"UTF-32", "", "", ""},
 	} {
 		c, ok := Find(x.name)
 		if !ok {
@@ -72,7 +77,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add(uint8(3), []byte("\xff\xfea\x00\x00\xd8"))
 	f.Add(uint8(0), []byte("\xed\xa0\x80é"))
 	f.Fuzz(func(t *testing.T, number uint8, b []byte) {
-		c := Charset(number % 6)
+		c := Charset(number % 7)
 		text := c.Decode(b)
 		if !utf8.Valid(text) {
 			t.Fatalf("%q", text)
