@@ -513,3 +513,14 @@ func TestSourcesAreToldTheirBatchSizeWhenThatIsTheLimit(t *testing.T) {
 	}
 	_ = stop()
 }
+
+// What channels without a bound leave open is no reason to emit events one by one.
+func TestSourcesOfChannelsWithoutABound(t *testing.T) {
+	var source flume.Env
+	kit, _ := flow(func(env flume.Env) (flume.Source, error) { source = env; return idle(env) }, discard)
+	_, stop := start(t, kit, oneFlow+"a1.channels.c1.transactionCapacity = 0")
+	if source.TransactionCapacity != unbounded {
+		t.Errorf("told %d", source.TransactionCapacity)
+	}
+	_ = stop()
+}

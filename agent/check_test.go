@@ -45,6 +45,19 @@ func (s *kafkaSink) Destinations(k flume.Known) []flume.Endpoint {
 	return []flume.Endpoint{flume.Endpoint("kafka://" + s.brokers + "/" + topic)}
 }
 
+// A channel in a topic is both.
+type kafkaChannel struct{ topic string }
+
+func (s *kafkaChannel) Declare(d *conf.Decl) {
+	d.String(&s.topic, "kafka.topic", "flume-channel", "The topic.")
+}
+func (s *kafkaChannel) Origins(received flume.Known) map[flume.Endpoint]flume.Known {
+	return map[flume.Endpoint]flume.Known{s.Destinations(nil)[0]: received}
+}
+func (s *kafkaChannel) Destinations(flume.Known) []flume.Endpoint {
+	return []flume.Endpoint{flume.Endpoint("kafka://127.0.0.1:9092/" + s.topic)}
+}
+
 type avro struct{ at string }
 
 func (s *avro) Declare(d *conf.Decl) { d.String(&s.at, "at", "", "HOST:PORT.") }
@@ -103,6 +116,7 @@ func traced(t *testing.T) Kit {
 			flume.Define[nothing]("opaque", "", "Who knows.", never[nothing, flume.Interceptor](t))},
 		Channels: []flume.Kind[flume.Channel]{
 			flume.Define[nothing]("memory", "", "Memory.", never[nothing, flume.Channel](t)),
+			flume.Define[kafkaChannel]("kafka", "", "Kafka.", never[kafkaChannel, flume.Channel](t)),
 			flume.Define[directory]("file", "", "File.", never[directory, flume.Channel](t))},
 		Sinks: []flume.Kind[flume.Sink]{
 			flume.Define[kafkaSink]("kafka", "", "Kafka.", never[kafkaSink, flume.Sink](t)),
@@ -236,6 +250,45 @@ func TestCheckFindsSharedPlaces(t *testing.T) {
 			}
 			if strings.Join(said, "\n") != strings.Join(test.says, "\n") {
 				t.Errorf("says\n%s\nwant\n%s", strings.Join(said, "\n"), strings.Join(test.says, "\n"))
+			}
+		})
+	}
+}
+
+// What is put into one of two channels in one topic comes out of the other, unless one is only filled and one only emptied.
+func TestCheckFindsChannelsThatMeet(t *testing.T) {
+	const two = `a.sources = s1
+a.channels = c1 c2
+a.sinks = k1 k2
+a.sources.s1.type = avro
+a.sources.s1.at = 127.0.0.1:1
+a.sources.s1.channels = c1 c2
+a.channels.c1.type = kafka
+a.channels.c2.type = kafka
+a.sinks.k1.type = avro
+a.sinks.k1.at = 127.0.0.1:2
+a.sinks.k1.channel = c1
+a.sinks.k2.type = avro
+a.sinks.k2.at = 127.0.0.1:2
+a.sinks.k2.channel = c2
+`
+	const says = `f.conf:8: a.channels.c2: is kafka://127.0.0.1:9092/flume-channel, as a.channels.c1 (f.conf:7) is: what is put into one comes out of the other; give each a place of its own`
+	for name, test := range map[string]struct{ text, says string }{
+		"one topic":                            {two, says},
+		"two topics":                           {two + "a.channels.c2.kafka.topic = own", ""},
+		"one is only filled":                   {two + "a.sinks.k2.channel = c1", says},
+		"one is only filled, one only emptied": {two + "a.sources.s1.channels = c1\na.sinks.k1.channel = c2", ""},
+		"both are only emptied":                {two + "a.sources =", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var said string
+			for _, p := range Check(traced(t), []*conf.Config{file(t, "f.conf", test.text)}, nil) {
+				if strings.Contains(p.Text, "comes out of the other") {
+					said += p.String()
+				}
+			}
+			if said != test.says {
+				t.Errorf("says\n%s\nwant\n%s", said, test.says)
 			}
 		})
 	}

@@ -25,8 +25,7 @@ type inlet struct {
 	selecting    string    // a1.sources.s1.selector
 	channels     []*outlet // in the order of Routes
 	prepare      []int     // the order of Put: the same for all sources of the agent, so that no two hold what the other waits for
-	durable      []int     // the channels that are not volatile
-	volatile     []int     // the others
+	stages       [][]int   // the order of Commit: the channels of a stage side by side
 	letters      *letters
 	bugs         supervise.Trouble
 	hard         context.Context
@@ -52,6 +51,7 @@ type outlet struct {
 	flume.Channel
 	name     string
 	volatile bool
+	remote   bool
 
 	putAttempt, putSuccess, takeAttempt, takeSuccess *atomic.Int64
 }
@@ -155,7 +155,7 @@ func (in *inlet) intercept(ctx context.Context, b flume.Batch) (flume.Batch, []r
 		}
 		out, rejections, err := i.Intercept(ctx, b)
 		if err != nil {
-			return nil, nil, fmt.Errorf("intercepting with %s: %w", i.path, err)
+			return nil, nil, &interceptError{i.path, err}
 		}
 		if len(rejections) > 0 {
 			refused = append(refused, refusal{i.path, rejections})
@@ -164,6 +164,18 @@ func (in *inlet) intercept(ctx context.Context, b flume.Batch) (flume.Batch, []r
 	}
 	return b, refused, nil
 }
+
+// An interceptError is flume.ErrInterceptor, with what it was.
+type interceptError struct {
+	path string
+	err  error
+}
+
+func (e *interceptError) Error() string {
+	return fmt.Sprintf("intercepting with %s: %v", e.path, e.err)
+}
+func (e *interceptError) Unwrap() error        { return e.err }
+func (e *interceptError) Is(target error) bool { return target == flume.ErrInterceptor }
 
 // put prepares events in a channel; nil where there are none for it.
 func (in *inlet) put(ctx context.Context, channel int, b flume.Batch) (flume.Transaction, error) {
@@ -179,30 +191,24 @@ func (in *inlet) put(ctx context.Context, channel int, b flume.Batch) (flume.Tra
 	return tx, nil
 }
 
-// settle commits in the required channels, in memory last, for there a commit cannot fail.
+// settle commits in the required channels, one stage after the other.
 func (in *inlet) settle(txs []flume.Transaction, routes *flume.Routes) error {
-	if len(in.durable) > 1 {
-		if err := in.settleSideBySide(txs, routes); err != nil {
-			return err
-		}
-	} else if len(in.durable) == 1 {
-		if err := in.settleOne(in.durable[0], txs, routes); err != nil {
-			return err
-		}
-	}
-	for _, i := range in.volatile {
-		if err := in.settleOne(i, txs, routes); err != nil {
+	for _, stage := range in.stages {
+		if err := in.settleStage(stage, txs, routes); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// settleSideBySide commits in the durable channels, which each wait for a disk.
-func (in *inlet) settleSideBySide(txs []flume.Transaction, routes *flume.Routes) error {
-	errs := make([]error, len(in.durable))
+// settleStage commits side by side in channels that each wait for a disk or for another machine.
+func (in *inlet) settleStage(stage []int, txs []flume.Transaction, routes *flume.Routes) error {
+	if len(stage) == 1 {
+		return in.settleOne(stage[0], txs, routes)
+	}
+	errs := make([]error, len(stage))
 	var all sync.WaitGroup
-	for k, i := range in.durable {
+	for k, i := range stage {
 		if txs[i] == nil {
 			continue
 		}
@@ -275,4 +281,27 @@ func order(parts []*channelPart) []int {
 	}
 	slices.SortFunc(prepare, func(a, b int) int { return parts[a].index - parts[b].index })
 	return prepare
+}
+
+// stages is the order of Commit over a source's channels, which are given in the order of Put: those first whose commit
+// is the likeliest to fail, that is remote ones, then those on disk, then memory, where a commit cannot fail.
+func stages(channels []*outlet, prepare []int) [][]int {
+	var remote, disk []int
+	var out, memory [][]int
+	for _, i := range prepare {
+		switch c := channels[i]; {
+		case c.volatile:
+			memory = append(memory, []int{i})
+		case c.remote:
+			remote = append(remote, i)
+		default:
+			disk = append(disk, i)
+		}
+	}
+	for _, stage := range [][]int{remote, disk} {
+		if len(stage) > 0 {
+			out = append(out, stage)
+		}
+	}
+	return append(out, memory...)
 }

@@ -130,6 +130,26 @@ func TestEmitCommitsVolatileChannelsLast(t *testing.T) {
 	b.counter("SOURCE.s1", "ChannelWriteFail", 1)
 }
 
+// What fails far away leaves nothing on disk and in memory; what fails on disk has been sent.
+func TestEmitCommitsRemoteChannelsFirst(t *testing.T) {
+	for fail, want := range map[string]string{"c3": "", "c1": "a"} {
+		b := newBench(t, `
+			a1.channels = c1 c2 c3
+			a1.channels.c3.type = memory
+			a1.channels.c3.durable = true
+			a1.channels.c3.remote = true
+			a1.channels.c2.durable = false
+			a1.channels.`+fail+`.fail = commit
+			a1.sources.s1.channels = c2 c1 c3`, Kit{})
+		if err := b.emit(t.Context(), events("a")); err == nil || !strings.Contains(err.Error(), "committing 1 events to channel "+fail) {
+			t.Fatalf("got %v", err)
+		}
+		b.holds("c1", "")
+		b.holds("c2", "")
+		b.holds("c3", want)
+	}
+}
+
 func TestEmitCommitsToDisksSideBySide(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, `

@@ -31,7 +31,7 @@ type memory struct {
 type memorySettings struct {
 	capacity, transactionCapacity int
 	fail                          string // open, put, commit or take: what does not work; slow: a commit takes a second
-	durable                       bool
+	durable, remote               bool
 }
 
 func (s *memorySettings) Declare(d *conf.Decl) {
@@ -39,11 +39,14 @@ func (s *memorySettings) Declare(d *conf.Decl) {
 	d.TransactionCapacity(&s.transactionCapacity, "transactionCapacity", 100, "The most events of one transaction.")
 	d.String(&s.fail, "fail", "", "What does not work.")
 	d.Bool(&s.durable, "durable", false, "Whether the events are said to outlive the process.")
+	d.Bool(&s.remote, "remote", false, "Whether they are said to be sent to another machine.")
 }
 
 func newMemory(s *memorySettings) *memory { return &memory{settings: s, wake: make(chan struct{})} }
 
 func (m *memory) Volatile() bool { return !m.settings.durable }
+
+func (m *memory) Remote() bool { return m.settings.remote }
 
 // change wakes all who wait; the lock is held.
 func (m *memory) change() {

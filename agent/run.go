@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sluice-io/sluice/conf"
@@ -15,6 +16,10 @@ import (
 	"github.com/sluice-io/sluice/internal/stats"
 	"github.com/sluice-io/sluice/internal/supervise"
 )
+
+// unbounded is how many events a transaction with channels has that set no bound, as Kafka channels do: as many as with a
+// file channel's default.
+const unbounded = 10000
 
 // grace is how long a component may take to give up when patience has ended. After that it is left behind.
 const grace = 2 * time.Second
@@ -48,7 +53,9 @@ func (r *run) channel(soft context.Context, p *channelPart) *channelRun {
 		Name: "channel " + p.name, Log: log,
 		Open: func(ctx context.Context) (flume.Channel, error) {
 			starting()
-			ch, err := p.Open(ctx, r.env(p.Section, log, c.counters))
+			env := r.env(p.Section, log, c.counters)
+			env.Filled = slices.ContainsFunc(r.w.sources, func(s *sourcePart) bool { return slices.Contains(s.channels, p) })
+			ch, err := p.Open(ctx, env)
 			if err != nil {
 				return nil, err
 			}
@@ -80,6 +87,8 @@ func newOutlet(ch flume.Channel, name string, c *stats.Counters) *outlet {
 		takeAttempt: c.Counter("EventTakeAttemptCount"), takeSuccess: c.Counter("EventTakeSuccessCount")}
 	v, ok := ch.(flume.Volatile)
 	o.volatile = ok && v.Volatile()
+	f, ok := ch.(flume.Remote)
+	o.remote = ok && f.Remote()
 	return o
 }
 
@@ -202,14 +211,11 @@ func (r *run) openSource(ctx context.Context, p *sourcePart, log *slog.Logger, c
 			Failing: "optional channel " + c.name + " does not take events, which go on without it", Over: "optional channel " + c.name + " takes events again"}})
 		env.TransactionCapacity = least(env.TransactionCapacity, c.Limits.TransactionCapacity)
 	}
-	in.prepare = order(p.channels)
-	for _, i := range in.prepare {
-		if in.channels[i].volatile {
-			in.volatile = append(in.volatile, i)
-		} else {
-			in.durable = append(in.durable, i)
-		}
+	if env.TransactionCapacity == 0 {
+		env.TransactionCapacity = unbounded
 	}
+	in.prepare = order(p.channels)
+	in.stages = stages(in.channels, in.prepare)
 	if !r.adaptive {
 		env.TransactionCapacity = least(env.TransactionCapacity, p.Limits.BatchSize)
 	}
@@ -365,9 +371,9 @@ func (r *run) drain(p *sinkPart, s flume.Sink, from *outlet, c *stats.Counters, 
 	}
 	most := capacity
 	if most == 0 {
-		most = 10000
+		most = unbounded
 	}
-	return &drain{
+	d := &drain{
 		name: p.name, path: p.Section.Path(""), sink: s, from: from, limits: limits, batch: least(p.Limits.BatchSize, capacity),
 		letters: r.letters, hard: r.hard, most: most,
 		later:    supervise.Trouble{Log: log, Failing: "events wait to be delivered again", Over: "all events that waited are delivered"},
@@ -375,6 +381,10 @@ func (r *run) drain(p *sinkPart, s flume.Sink, from *outlet, c *stats.Counters, 
 		attempt: c.Counter("EventDrainAttemptCount"), success: c.Counter("EventDrainSuccessCount"), failed: c.Counter("EventWriteFail"),
 		unread: c.Counter("ChannelReadFail"), rejected: c.Counter("RejectedCount"),
 	}
+	if own, ok := s.(flume.Counting); ok && own.Counts() {
+		d.attempt, d.success, d.failed = new(atomic.Int64), new(atomic.Int64), new(atomic.Int64)
+	}
+	return d
 }
 
 // start opens everything, each component as soon as the channels that it needs are open.

@@ -93,6 +93,7 @@ func assemble(kit Kit, cfg *conf.Agent, property conf.Lookup) (wiring, conf.Prob
 	}
 	a.unattached()
 	a.competing()
+	a.meeting()
 	if len(a.w.channels) == 0 || len(a.w.sources) == 0 && len(a.w.groups) == 0 {
 		a.nothing(cfg)
 	}
@@ -464,6 +465,41 @@ func (a *assembly) competing() {
 			before[s.channel] = append(before[s.channel], s)
 		}
 	}
+}
+
+// meeting warns of two channels that are one place outside of the agent, as Kafka channels with one topic are: what is put
+// into one comes out of the other too. One that is only filled and one that is only emptied are meant so.
+func (a *assembly) meeting() {
+	for i, c := range a.w.channels {
+		for _, d := range a.w.channels[i+1:] {
+			to, filled := c.Settings.(flume.Destination)
+			from, emptied := d.Settings.(flume.Origin)
+			if !filled || !emptied || a.uses(c)+a.uses(d) < 3 {
+				continue
+			}
+			origins := slices.Sorted(maps.Keys(from.Origins(nil)))
+			for _, place := range to.Destinations(nil) {
+				if slices.ContainsFunc(origins, func(e flume.Endpoint) bool { return reaches(place, e) }) {
+					a.problems = append(a.problems, conf.Problem{Pos: placeOf(d.Section), Agent: d.Section.Agent, Subject: d.Section.Path(""), Severity: conf.Warning,
+						Text: fmt.Sprintf("is %s, as %s is: what is put into one comes out of the other; give each a place of its own", place, named(c.Section))})
+					break
+				}
+			}
+		}
+	}
+}
+
+// uses counts whether sources fill the channel and whether sinks empty it.
+func (a *assembly) uses(c *channelPart) (n int) {
+	if slices.ContainsFunc(a.w.sources, func(s *sourcePart) bool { return slices.Contains(s.channels, c) }) {
+		n++
+	}
+	if slices.ContainsFunc(a.w.groups, func(g *groupPart) bool {
+		return slices.ContainsFunc(g.sinks, func(s *sinkPart) bool { return s.channel == c })
+	}) {
+		n++
+	}
+	return n
 }
 
 func channelNames(channels []*channelPart) []string {

@@ -92,6 +92,9 @@ func (r *Routes) Rejected() []Rejection { return r.rejected }
 // Refused says why the batch is refused, if it is.
 func (r *Routes) Refused() error { return r.refused }
 
+// ErrInterceptor is what Emit wraps where an interceptor failed, so that no channel was asked.
+var ErrInterceptor = errors.New("an interceptor failed")
+
 // What a channel answers when it cannot serve. Errors returned may wrap them.
 var (
 	ErrFull     = errors.New("the channel is full")                        // Put: no room came free in time
@@ -132,6 +135,11 @@ type Channel interface {
 // such a channel before it stops.
 type Volatile interface{ Volatile() bool }
 
+// Remote is what a channel may say of itself: that committing a put is sending it to another machine, which takes its
+// time and may fail although everything is prepared. The agent commits to such channels first, so that a batch which
+// does not arrive leaves no copies in the others.
+type Remote interface{ Remote() bool }
+
 // A Transaction is a batch on its way into a channel or out of it. It is used by one goroutine.
 type Transaction interface {
 	Batch() Batch
@@ -154,6 +162,10 @@ type Sink interface {
 	Limits() Limits
 	Close() error
 }
+
+// Counting is what a sink may say of itself: that it counts EventDrainAttemptCount, EventDrainSuccessCount and EventWriteFail
+// itself, because its settings say what counts. The agent counts them for all others.
+type Counting interface{ Counts() bool }
 
 // A PartialError tells the fate of a batch of which a part was delivered: what is neither rejected nor pending was.
 type PartialError struct {

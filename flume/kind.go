@@ -25,6 +25,7 @@ type Env struct {
 	Counter func(attribute string) *atomic.Int64
 
 	Channels            []string // selectors: the source's channels, in the order of Routes
+	Filled              bool     // channels: a source puts events into it
 	TransactionCapacity int      // sources: the most events that one Emit should carry, least of the channels' transactionCapacity
 	Sinks               []string // sink processors: the group's sinks, in file order
 }

@@ -30,8 +30,13 @@ const (
 )
 
 // Channel runs the laws of a channel that has a capacity in events.
-func Channel(t *testing.T, open OpenChannel, back Back) {
-	for _, law := range []struct {
+func Channel(t *testing.T, open OpenChannel, back Back) { channel(t, open, back, true) }
+
+// Boundless runs the laws of a channel that has none: those settings are for it to leave out, and a put always finds room.
+func Boundless(t *testing.T, open OpenChannel, back Back) { channel(t, open, back, false) }
+
+func channel(t *testing.T, open OpenChannel, back Back, bounded bool) {
+	laws := []struct {
 		name string
 		test func(t *testing.T, open OpenChannel)
 	}{
@@ -40,21 +45,30 @@ func Channel(t *testing.T, open OpenChannel, back Back) {
 		{"nothing is there before commit", commitShows},
 		{"a put rolled back leaves nothing and takes no room", putRollback},
 		{"a take rolled back is at the head again, in order", func(t *testing.T, open OpenChannel) { takeRollback(t, open, back) }},
-		{"rollback after commit does nothing", rollbackAfterCommit},
-		{"split", split},
+		{"rollback after commit does nothing", func(t *testing.T, open OpenChannel) { rollbackAfterCommit(t, open, bounded) }},
+		{"split", func(t *testing.T, open OpenChannel) { split(t, open, bounded) }},
 		{"a take keeps to its limits", limits},
-		{"a take keeps to the transaction capacity, a put may be larger", transactionCapacity},
-		{"a full channel says so", full},
-		{"what never fits is refused at once", tooLarge},
 		{"an empty channel says so when the context has ended", empty},
 		{"a take waits for a put", takeWaits},
 		{"a take lingers for more", takeLingers},
-		{"a put waits for room", putWaits},
-		{"close wakes those who wait", closeWakes},
+		{"close wakes those who wait for events", closeWakesTakes},
 		{"many at once lose and double nothing", concurrent},
 		{"one putter and one taker keep the order", ordered},
-		{"a model", func(t *testing.T, open OpenChannel) { model(t, open, back) }},
-	} {
+		{"a model", func(t *testing.T, open OpenChannel) { model(t, open, back, bounded) }},
+	}
+	if bounded {
+		laws = append(laws, []struct {
+			name string
+			test func(t *testing.T, open OpenChannel)
+		}{
+			{"a take keeps to the transaction capacity, a put may be larger", transactionCapacity},
+			{"a full channel says so", full},
+			{"what never fits is refused at once", tooLarge},
+			{"a put waits for room", putWaits},
+			{"close wakes those who wait for room", closeWakesPuts},
+		}...)
+	}
+	for _, law := range laws {
 		t.Run(law.name, func(t *testing.T) {
 			law.test(t, open)
 			goleak.VerifyNone(t)
@@ -223,7 +237,7 @@ func takeRollback(t *testing.T, open OpenChannel, back Back) {
 	want(t, out[4:], Events(4, 4))
 }
 
-func rollbackAfterCommit(t *testing.T, open OpenChannel) {
+func rollbackAfterCommit(t *testing.T, open OpenChannel, bounded bool) {
 	c := open(t, "capacity = 4", "transactionCapacity = 4", "keep-alive = 0")
 	defer closing(t, c)
 	tx, err := c.Put(context.Background(), Events(0, 4))
@@ -243,12 +257,15 @@ func rollbackAfterCommit(t *testing.T, open OpenChannel) {
 		t.Fatalf("%d events are there again", len(out))
 	}
 	putting(t, c, Events(4, 4))
+	if !bounded {
+		return
+	}
 	if _, err := c.Put(context.Background(), Events(8, 1)); !errors.Is(err, flume.ErrFull) {
 		t.Fatalf("a put beyond the capacity returned %v", err)
 	}
 }
 
-func split(t *testing.T, open OpenChannel) {
+func split(t *testing.T, open OpenChannel, bounded bool) {
 	c := open(t, "capacity = 6", "transactionCapacity = 6", "keep-alive = 0")
 	defer closing(t, c)
 	putting(t, c, Events(0, 6))
@@ -260,8 +277,10 @@ func split(t *testing.T, open OpenChannel) {
 		t.Fatal(err)
 	}
 	putting(t, c, Events(6, 4))
-	if _, err := c.Put(context.Background(), Events(10, 1)); !errors.Is(err, flume.ErrFull) {
-		t.Fatalf("with two events kept and four put, one more returned %v", err)
+	if bounded {
+		if _, err := c.Put(context.Background(), Events(10, 1)); !errors.Is(err, flume.ErrFull) {
+			t.Fatalf("with two events kept and four put, one more returned %v", err)
+		}
 	}
 	kept.Rollback()
 	want(t, drained(t, c), slices.Concat(Events(1, 1), Events(4, 1), Events(6, 4)))
@@ -487,14 +506,19 @@ func putWaits(t *testing.T, open OpenChannel) {
 	want(t, drained(t, c), Events(0, 4))
 }
 
-// closeWakes closes the channel at many moments around the one at which the other begins to wait.
-func closeWakes(t *testing.T, open OpenChannel) {
+// closeWakesTakes closes the channel at many moments around the one at which the other begins to wait.
+func closeWakesTakes(t *testing.T, open OpenChannel) {
 	for moment := range 50 {
 		closeAgainst(t, moment, open(t, "capacity = 4", "transactionCapacity = 4"), "a Take", func(c flume.Channel) error {
 			_, err := c.Take(context.Background(), flume.Limits{})
 			return err
 		}, flume.ErrEmpty)
+	}
+}
 
+// closeWakesPuts does so with a full channel.
+func closeWakesPuts(t *testing.T, open OpenChannel) {
+	for moment := range 50 {
 		c := open(t, "capacity = 4", "transactionCapacity = 4", "keep-alive = 1000")
 		putting(t, c, Events(0, 4))
 		tx := taking(t, c, 4)

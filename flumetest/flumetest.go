@@ -93,11 +93,12 @@ type Env struct {
 	rejected []flume.Rejection
 }
 
-// NewEnv makes the Env of a component x1 of agent a1, for sources with a transaction capacity of 100.
+// NewEnv makes the Env of a component x1 of agent a1, for sources with a transaction capacity of 100, for channels one
+// that a source fills.
 func NewEnv() *Env {
 	e := &Env{counters: map[string]*atomic.Int64{}}
 	e.Env = flume.Env{
-		Agent: "a1", Name: "x1", TransactionCapacity: 100,
+		Agent: "a1", Name: "x1", TransactionCapacity: 100, Filled: true,
 		Log: slog.New(slog.NewTextHandler(e, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Reject: func(_ context.Context, r ...flume.Rejection) error {
 			e.mu.Lock()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"testing"
 
@@ -13,10 +14,13 @@ import (
 )
 
 // model compares a channel with a plain list under random operations of one goroutine.
-func model(t *testing.T, open OpenChannel, back Back) {
+func model(t *testing.T, open OpenChannel, back Back, bounded bool) {
 	rapid.Check(t, func(r *rapid.T) {
 		capacity := rapid.IntRange(1, 30).Draw(r, "capacity")
 		transaction := rapid.IntRange(1, capacity).Draw(r, "transactionCapacity")
+		if !bounded {
+			capacity, transaction = math.MaxInt32, math.MaxInt32
+		}
 		m := &machine{
 			channel: open(t, fmt.Sprintf("capacity = %d", capacity), fmt.Sprintf("transactionCapacity = %d", transaction), "keep-alive = 0"),
 			room:    capacity, transaction: transaction, back: back, places: map[string]int{},

@@ -7,6 +7,7 @@ import (
 
 	"github.com/sluice-io/sluice/agent"
 	"github.com/sluice-io/sluice/channel/file"
+	kafkachannel "github.com/sluice-io/sluice/channel/kafka"
 	"github.com/sluice-io/sluice/channel/memory"
 	"github.com/sluice-io/sluice/channel/spillable"
 	"github.com/sluice-io/sluice/conf"
@@ -29,6 +30,7 @@ import (
 	"github.com/sluice-io/sluice/selector/replicating"
 	avrosink "github.com/sluice-io/sluice/sink/avro"
 	externalsink "github.com/sluice-io/sluice/sink/external"
+	httpsink "github.com/sluice-io/sluice/sink/http"
 	kafkasink "github.com/sluice-io/sluice/sink/kafka"
 	"github.com/sluice-io/sluice/sink/logger"
 	"github.com/sluice-io/sluice/sink/null"
@@ -39,11 +41,16 @@ import (
 	"github.com/sluice-io/sluice/source/avro"
 	"github.com/sluice-io/sluice/source/exec"
 	"github.com/sluice-io/sluice/source/external"
+	"github.com/sluice-io/sluice/source/http"
 	"github.com/sluice-io/sluice/source/kafka"
+	"github.com/sluice-io/sluice/source/multiportsyslogtcp"
 	"github.com/sluice-io/sluice/source/netcat"
+	"github.com/sluice-io/sluice/source/netcatudp"
 	"github.com/sluice-io/sluice/source/scribe"
 	"github.com/sluice-io/sluice/source/seq"
 	"github.com/sluice-io/sluice/source/stress"
+	"github.com/sluice-io/sluice/source/syslogtcp"
+	"github.com/sluice-io/sluice/source/syslogudp"
 	"github.com/sluice-io/sluice/source/thrift"
 )
 
@@ -53,11 +60,16 @@ var Standard = agent.Kit{
 		avro.Kind,
 		exec.Kind,
 		external.Kind,
+		http.Kind,
 		kafka.Kind,
+		multiportsyslogtcp.Kind,
 		netcat.Kind,
+		netcatudp.Kind,
 		scribe.Kind,
 		seq.Kind,
 		stress.Kind,
+		syslogtcp.Kind,
+		syslogudp.Kind,
 		thrift.Kind,
 	}, refused[flume.Source]("source", refusedSources)),
 	Interceptors: slices.Concat([]flume.Kind[flume.Interceptor]{
@@ -79,12 +91,14 @@ var Standard = agent.Kit{
 	},
 	Channels: slices.Concat([]flume.Kind[flume.Channel]{
 		file.Kind,
+		kafkachannel.Kind,
 		memory.Kind,
 		spillable.Kind,
 	}, refused[flume.Channel]("channel", refusedChannels)),
 	Sinks: slices.Concat([]flume.Kind[flume.Sink]{
 		avrosink.Kind,
 		externalsink.Kind,
+		httpsink.Kind,
 		kafkasink.Kind,
 		logger.Kind,
 		null.Kind,

@@ -73,12 +73,7 @@ const (
 )
 
 var refusedSources = []refusal{
-	{name: "netcatudp", class: sources + "NetcatUdpSource", why: later},
-	{name: "syslogtcp", class: sources + "SyslogTcpSource", why: later},
-	{name: "multiport_syslogtcp", class: sources + "MultiportSyslogTCPSource", why: later},
-	{name: "syslogudp", class: sources + "SyslogUDPSource", why: later},
 	{name: "spooldir", class: sources + "SpoolDirectorySource", why: later},
-	{name: "http", class: sources + "http.HTTPSource", why: later},
 	{name: "taildir", class: sources + "taildir.TaildirSource", why: later},
 	{name: "jms", class: sources + "jms.JMSSource", why: java},
 	{name: "avrolegacy", class: sources + "avroLegacy.AvroLegacySource", own: true, why: never},
@@ -93,7 +88,6 @@ var refusedInterceptors = []refusal{
 }
 
 var refusedChannels = []refusal{
-	{name: "kafka", class: channels + "kafka.KafkaChannel", own: true, why: later},
 	{name: "jdbc", class: channels + "jdbc.JdbcChannel", why: java,
 		instead: "let Flume drain its database first, then use type = memory; or keep this agent in Flume"},
 	{name: "pseudotxn", class: channels + "PseudoTxnMemoryChannel", own: true, why: never,
@@ -104,7 +98,6 @@ var refusedSinks = []refusal{
 	{name: "file_roll", class: sinks + "RollingFileSink", why: later},
 	{name: "hdfs", class: sinks + "hdfs.HDFSEventSink", why: later},
 	{name: "irc", class: sinks + "irc.IRCSink", why: later},
-	{name: "http", class: sinks + "http.HttpSink", why: later},
 	{name: "hbase", class: sinks + "hbase.HBaseSink", why: java},
 	{name: "asynchbase", class: sinks + "hbase.AsyncHBaseSink", why: java},
 	{name: "hbase2", class: sinks + "hbase2.HBase2Sink", why: java},

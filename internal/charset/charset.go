@@ -3,6 +3,7 @@
 package charset
 
 import (
+	"bytes"
 	"encoding/binary"
 	"slices"
 	"strings"
@@ -20,10 +21,11 @@ const (
 	UTF16 // either order, by its mark; written with the greatest byte first and a mark
 	UTF16BE
 	UTF16LE
+	UTF32 // either order, by its mark; written with the greatest byte first and no mark
 )
 
 // Names are those that Find knows, for a message.
-const Names = "UTF-8, ISO-8859-1, US-ASCII, UTF-16, UTF-16BE and UTF-16LE"
+const Names = "UTF-8, ISO-8859-1, US-ASCII, UTF-16, UTF-16BE, UTF-16LE and UTF-32"
 
 // Find finds a charset by its name. Case, dashes and underscores do not count.
 func Find(name string) (Charset, bool) {
@@ -40,6 +42,8 @@ func Find(name string) (Charset, bool) {
 		return UTF16BE, true
 	case "utf16le":
 		return UTF16LE, true
+	case "utf32":
+		return UTF32, true
 	}
 	return UTF8, false
 }
@@ -51,34 +55,81 @@ func (c Charset) Decode(b []byte) []byte {
 		if !slices.ContainsFunc(b, func(x byte) bool { return x >= utf8.RuneSelf }) {
 			return b
 		}
-		out := make([]byte, 0, len(b)+len(b)/2)
-		for _, x := range b {
-			r := rune(x)
-			if c == ASCII && r >= utf8.RuneSelf {
-				r = utf8.RuneError
-			}
-			out = utf8.AppendRune(out, r)
-		}
-		return out
-	case UTF16:
-		switch {
-		case len(b) >= 2 && b[0] == 0xFE && b[1] == 0xFF:
-			return decodeWide(b[2:], binary.BigEndian)
-		case len(b) >= 2 && b[0] == 0xFF && b[1] == 0xFE:
-			return decodeWide(b[2:], binary.LittleEndian)
-		}
-		return decodeWide(b, binary.BigEndian)
-	case UTF16BE:
-		return decodeWide(b, binary.BigEndian)
-	case UTF16LE:
-		return decodeWide(b, binary.LittleEndian)
+		return c.Append(make([]byte, 0, len(b)+len(b)/2), b)
+	case UTF16, UTF16BE, UTF16LE, UTF32:
+		return c.Append(make([]byte, 0, len(b)), b)
 	default:
 		return DecodeUTF8(b)
 	}
 }
 
-func decodeWide(b []byte, order binary.ByteOrder) []byte {
-	out := make([]byte, 0, len(b))
+// Append appends the text of b.
+func (c Charset) Append(to, b []byte) []byte {
+	switch c {
+	case Latin1, ASCII:
+		for _, x := range b {
+			r := rune(x)
+			if c == ASCII && r >= utf8.RuneSelf {
+				r = utf8.RuneError
+			}
+			to = utf8.AppendRune(to, r)
+		}
+		return to
+	case UTF16:
+		switch {
+		case len(b) >= 2 && b[0] == 0xFE && b[1] == 0xFF:
+			return appendWide(to, b[2:], binary.BigEndian)
+		case len(b) >= 2 && b[0] == 0xFF && b[1] == 0xFE:
+			return appendWide(to, b[2:], binary.LittleEndian)
+		}
+		return appendWide(to, b, binary.BigEndian)
+	case UTF16BE:
+		return appendWide(to, b, binary.BigEndian)
+	case UTF16LE:
+		return appendWide(to, b, binary.LittleEndian)
+	case UTF32:
+		switch {
+		case len(b) >= 4 && binary.BigEndian.Uint32(b) == 0xFEFF:
+			return appendWidest(to, b[4:], binary.BigEndian)
+		case len(b) >= 4 && binary.LittleEndian.Uint32(b) == 0xFEFF:
+			return appendWidest(to, b[4:], binary.LittleEndian)
+		}
+		return appendWidest(to, b, binary.BigEndian)
+	default:
+		return append(to, DecodeUTF8(b)...)
+	}
+}
+
+// Strict returns the text of b, b itself where its bytes are the text. Not ok: there are bytes that are no characters.
+func (c Charset) Strict(b []byte) (text []byte, ok bool) {
+	switch c {
+	case UTF8:
+		return b, utf8.Valid(b)
+	case ASCII:
+		return b, !slices.ContainsFunc(b, func(x byte) bool { return x >= utf8.RuneSelf })
+	case Latin1:
+		return c.Decode(b), true
+	default: // U+FFFD itself is taken for one that is none
+		text = c.Decode(b)
+		return text, !bytes.Contains(text, []byte("\uFFFD"))
+	}
+}
+
+func appendWidest(out, b []byte, order binary.ByteOrder) []byte {
+	for ; len(b) >= 4; b = b[4:] {
+		r := rune(utf8.RuneError)
+		if n := order.Uint32(b); n <= utf8.MaxRune {
+			r = rune(n)
+		}
+		out = utf8.AppendRune(out, r) // of a surrogate U+FFFD too
+	}
+	if len(b) > 0 {
+		out = utf8.AppendRune(out, utf8.RuneError)
+	}
+	return out
+}
+
+func appendWide(out, b []byte, order binary.ByteOrder) []byte {
 	for ; len(b) >= 2; b = b[2:] {
 		r := rune(order.Uint16(b))
 		if utf16.IsSurrogate(r) {
@@ -122,6 +173,12 @@ func (c Charset) Encode(text []byte) []byte {
 		return encodeWide(nil, text, binary.BigEndian)
 	case UTF16LE:
 		return encodeWide(nil, text, binary.LittleEndian)
+	case UTF32:
+		out := make([]byte, 0, 4*len(text))
+		for _, r := range string(text) {
+			out = binary.BigEndian.AppendUint32(out, uint32(r))
+		}
+		return out
 	default:
 		return text
 	}

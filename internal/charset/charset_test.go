@@ -25,6 +25,11 @@ func TestCharsets(t *testing.T) {
 		{"UTF-16BE", "d83d0061", "\ufffda", "fffd0061"},
 		{"UTF-16BE", "de000061d83d", "\ufffda\ufffd", "fffd0061fffd"},
 		{"UTF-16LE", "fffe610000d8", "\ufeffa\ufffd", "fffe6100fdff"},
+		{"UTF-32", "0000feff00000061", "a", "00000061"},
+		{"UTF-32", "fffe000061000000", "a", "00000061"},
+		{"UTF-32", "0001f600000000", "😀\ufffd", "0001f6000000fffd"},
+		{"UTF-32", "00110000000000e9", "\ufffdé", "0000fffd000000e9"},
+		{"UTF-32", "", "", ""},
 	} {
 		c, ok := Find(x.name)
 		if !ok {
@@ -50,15 +55,35 @@ func TestCharsets(t *testing.T) {
 	}
 }
 
+// Strict text is what Decode makes of bytes that are all characters.
+func TestStrict(t *testing.T) {
+	for _, x := range []struct {
+		charset Charset
+		bytes   string
+		ok      bool
+	}{
+		{UTF8, "é", true}, {UTF8, "\xe9", false}, {UTF8, "\xed\xa0\x80", false}, {ASCII, "a", true}, {ASCII, "\xe9", false}, {Latin1, "\xe9", true},
+		{UTF16, "\xff\xfea\x00", true}, {UTF16, "\x00a\x00", false}, {UTF16BE, "\xd8\x3d\xde\x00", true}, {UTF16BE, "\xd8\x3d\x00a", false}, {UTF16LE, "a\x00", true},
+	} {
+		text, ok := x.charset.Strict([]byte(x.bytes))
+		if ok != x.ok || ok && !bytes.Equal(text, x.charset.Decode([]byte(x.bytes))) {
+			t.Errorf("%d: %q is %q, %v", x.charset, x.bytes, text, ok)
+		}
+	}
+}
+
 // Whatever the bytes are, the text is UTF-8, and text comes back as it was.
 func FuzzDecode(f *testing.F) {
 	f.Add(uint8(3), []byte("\xff\xfea\x00\x00\xd8"))
 	f.Add(uint8(0), []byte("\xed\xa0\x80é"))
 	f.Fuzz(func(t *testing.T, number uint8, b []byte) {
-		c := Charset(number % 6)
+		c := Charset(number % 7)
 		text := c.Decode(b)
 		if !utf8.Valid(text) {
 			t.Fatalf("%q", text)
+		}
+		if again := c.Append([]byte("x"), b); string(again) != "x"+string(text) {
+			t.Errorf("appended it is %q", again)
 		}
 		if c == Latin1 || c == ASCII && bytes.ContainsRune(text, utf8.RuneError) {
 			return

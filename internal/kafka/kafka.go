@@ -1,7 +1,8 @@
-// Package kafka takes the properties of Kafka's Java clients, as Flume's files have them below kafka.consumer. and
-// kafka.producer., for a client in Go.
+// Package kafka is what the Kafka source, sink and channel have in common. It takes the properties of Kafka's Java clients,
+// as Flume's files have them below kafka.consumer. and kafka.producer., for a client in Go.
 //
-//	file ─▶ Client.Declare ─▶ the table ([Properties]) ─▶ Client.Open ─▶ *kgo.Client
+//	file ─▶ Client.Declare ─▶ the table ([Properties]) ─┬▶ Client.OpenSender ─▶ Sender: batches, each record with its fate
+//	                                                     └▶ Client.Join ─▶ Member: of a group, commits behind what it passes
 //
 // The table says of every property what it does here or why it does nothing; it is the documentation too. A property
 // without effect is a warning at its line, and so is one that no Kafka client knows. A value that cannot be read is
@@ -39,7 +40,8 @@ const (
 
 // A Client holds what the file says below kafka.consumer. or kafka.producer.
 type Client struct {
-	Acks string // the producer's acks, which the component declares: it has an old name and a default of Flume's
+	Acks  string // the producer's acks, which the component declares: it has old names and defaults of Flume's
+	Reset string // the consumer's auto.offset.reset, where the component declares it; empty: where it does not
 
 	role   Role
 	prefix string
@@ -99,6 +101,9 @@ func (c *Client) check() error {
 	}
 	if c.role == Producer {
 		take(find("acks"), c.prefix+"acks", c.Acks)
+	}
+	if c.Reset != "" {
+		take(find("auto.offset.reset"), c.prefix+"auto.offset.reset", c.Reset)
 	}
 	for _, v := range c.values {
 		p := find(v.Key)
@@ -180,12 +185,6 @@ func (c *Client) DeliveryTimeout() time.Duration { return c.c.deliveryTimeout }
 // RebalanceTimeout is max.poll.interval.ms: how long a member of the group may take to give partitions up.
 func (c *Client) RebalanceTimeout() time.Duration { return c.c.rebalanceTimeout }
 
-// StartsAtEnd reports whether a partition without a committed offset is read from its end: auto.offset.reset = latest.
-func (c *Client) StartsAtEnd() bool { return c.c.atEnd }
-
-// ReadsCommitted reports whether records of open transactions are left out: isolation.level = read_committed.
-func (c *Client) ReadsCommitted() bool { return c.c.committed }
-
 // patience is how long a broker has to answer when a component opens.
 const patience = 10 * time.Second
 
@@ -253,4 +252,16 @@ func Endpoints(brokers []string, topic string) []flume.Endpoint {
 		out[i] = flume.Endpoint("kafka://" + strings.ToLower(b) + "/" + topic)
 	}
 	return out
+}
+
+// Idle declares a setting of other components and older ones, which does nothing, and says why. It warns where required
+// settings are missing too: it is often what stands in their place.
+func Idle(d *conf.Decl, key, why string) {
+	var text string
+	d.String(&text, key, "", "Of other Kafka components and older ones; it has no effect.").Bound(func() error {
+		if text == "" {
+			return nil
+		}
+		return conf.Warn(key, errors.New("has no effect: "+why))
+	})
 }

@@ -247,7 +247,7 @@ func TestOptions(t *testing.T) {
 			t.Errorf("%s: %v, want %v", name, c.got, c.want)
 		}
 	}
-	if !s.c.ReadsCommitted() || s.c.StartsAtEnd() {
+	if !s.c.c.committed || s.c.c.atEnd {
 		t.Error("isolation.level or auto.offset.reset is not told")
 	}
 

@@ -32,10 +32,10 @@ func reference() string {
 	var b strings.Builder
 	b.WriteString(`# Kafka properties
 
-What Kafka's Java clients take below ` + "`kafka.consumer.`" + ` (source) and ` + "`kafka.producer.`" + ` (sink), and what each does in Sluice.
+What Kafka's Java clients take below ` + "`kafka.consumer.`" + ` (source, channel) and ` + "`kafka.producer.`" + ` (sink, channel), and what each does in Sluice.
 A property without effect is a warning at its line, and so is one that is in no table here; a value that cannot be read is
-an error of the component. Settings of the components themselves are in ` + "`sluice help kafka-source`" + ` and
-` + "`sluice help kafka-sink`" + `.
+an error of the component. Settings of the components themselves are in ` + "`sluice help kafka-source`" + `,
+` + "`sluice help kafka-sink`" + ` and ` + "`sluice help kafka-channel`" + `.
 
 This page is made from the table in internal/kafka.
 `)

@@ -56,6 +56,11 @@ func NewBudget(bytes int64) *Budget {
 // Loan returns a loan for one call at a time whose sender may take its time.
 func (b *Budget) Loan() *Loan { return &Loan{from: b} }
 
+// Client returns a loan for the calls of one client, or for its stream. Expel ends the reading of what it sends.
+func (b *Budget) Client(client net.Addr, expel func()) *Loan {
+	return &Loan{from: b, client: client, expel: expel}
+}
+
 // Held is how many bytes all calls hold.
 func (b *Budget) Held() int64 {
 	b.mu.Lock()
@@ -135,6 +140,21 @@ func (l *Loan) Grow(ctx context.Context, bytes int64) (waited bool, err error) {
 	return true, context.Cause(ctx)
 }
 
+// Try takes more if there is room for everybody, and says whether it has.
+func (l *Loan) Try(bytes int64) bool {
+	b := l.from
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.waiting) > 0 || l == b.beyond || b.used+bytes > b.every {
+		return false
+	}
+	if l.held == 0 {
+		b.loans[l] = struct{}{}
+		l.restart(time.Now())
+	}
+	return b.grant(l, bytes)
+}
+
 // grant gives bytes to l if it may have them now.
 func (b *Budget) grant(l *Loan, bytes int64) bool {
 	mark := b.small
@@ -190,8 +210,8 @@ func (l *Loan) Shrink(bytes int64) {
 	b.share()
 }
 
-// sizes says that the frame will have so many bytes.
-func (l *Loan) sizes(frame int64) {
+// Sizes says that the frame will have so many bytes.
+func (l *Loan) Sizes(frame int64) {
 	if frame <= smallFrame {
 		return
 	}
@@ -200,8 +220,18 @@ func (l *Loan) sizes(frame int64) {
 	l.from.mu.Unlock()
 }
 
-// complete says that the frame is there, unless the client has been cut off before.
-func (l *Loan) complete() error {
+// Arrived says that the client has sent so many bytes more.
+func (l *Loan) Arrived(n int) { l.arrived.Add(int64(n)) }
+
+// Resume says that the client has to go on sending.
+func (l *Loan) Resume() {
+	l.from.mu.Lock()
+	defer l.from.mu.Unlock()
+	l.restart(time.Now())
+}
+
+// Complete says that the frame is there, or all that the client has to send for now, unless it has been cut off before.
+func (l *Loan) Complete() error {
 	l.from.mu.Lock()
 	defer l.from.mu.Unlock()
 	l.reading = false

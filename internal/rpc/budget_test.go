@@ -98,7 +98,7 @@ func TestBudgetHolds(t *testing.T) {
 				random := rand.New(rand.NewPCG(uint64(i), 1))
 				l := &Loan{from: b}
 				for range 200 {
-					l.sizes(int64(random.IntN(3)) * smallFrame)
+					l.Sizes(int64(random.IntN(3)) * smallFrame)
 					for random.IntN(5) > 0 {
 						if _, err := l.Grow(t.Context(), 1+random.Int64N(300_000)); err != nil && !errors.Is(err, ErrMemory) {
 							t.Error(err)
@@ -140,5 +140,25 @@ func TestFramesGrowEvenly(t *testing.T) {
 		if size != all || copied > all/3+16 {
 			t.Errorf("%d of %d, %d copied", size, all, copied)
 		}
+	}
+}
+
+// Try takes only what is there for everybody, and waits for nothing.
+func TestTry(t *testing.T) {
+	b := NewBudget(1600)
+	x, y := b.Client(nil, func() {}), b.Client(nil, func() {})
+	if !x.Try(300) || y.Try(101) || !y.Try(100) || x.Try(1) {
+		t.Error("more or less than a fourth was lent")
+	}
+	if n := b.Held(); n != 400 {
+		t.Errorf("%d bytes are held", n)
+	}
+	x.End()
+	if !y.Try(300) {
+		t.Error("what came back is not lent again")
+	}
+	y.End()
+	if n := b.Held(); n != 0 {
+		t.Errorf("%d bytes are held in the end", n)
 	}
 }

@@ -63,7 +63,7 @@ func (r *Reader) More(p []byte) error {
 // all is what its body will probably have in the end.
 func (r *Reader) Ahead(ctx context.Context, known, all int64) error {
 	if r.ahead == nil {
-		r.loan.sizes(all)
+		r.loan.Sizes(all)
 		if err := r.room(ctx, readAhead); err != nil {
 			return err
 		}
@@ -78,7 +78,7 @@ func (r *Reader) Ahead(ctx context.Context, known, all int64) error {
 // it takes a part first, and then, as long as it fills, four times as much, so that a peer's word is trusted for no more,
 // and little is copied.
 func (r *Reader) Body(ctx context.Context, payload []byte, n, all int64) ([]byte, error) {
-	r.loan.sizes(all)
+	r.loan.Sizes(all)
 	for n > 0 {
 		if len(payload) == cap(payload) {
 			old := int64(cap(payload))

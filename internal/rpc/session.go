@@ -30,7 +30,7 @@ type Session struct {
 
 	conn   net.Conn // from the start on: what Wrap returned
 	reader Reader
-	loan   Loan // of the call that is under way
+	loan   *Loan // of the call that is under way
 
 	mu      sync.Mutex // guards the read deadline
 	stopped bool
@@ -47,7 +47,7 @@ const (
 func (s *Session) Serve(ctx, force context.Context, conn net.Conn) error {
 	defer conn.Close()
 	s.conn = conn
-	s.loan = Loan{from: s.Budget, client: conn.RemoteAddr(), expel: s.stop}
+	s.loan = s.Budget.Client(conn.RemoteAddr(), s.stop)
 	defer context.AfterFunc(ctx, s.stop)()
 	defer context.AfterFunc(force, func() { conn.Close() })()
 	err := s.open(ctx)
@@ -97,10 +97,10 @@ func (s *Session) open(ctx context.Context) error {
 		s.mu.Unlock()
 	}
 	s.reader = Reader{
-		from: conn, loan: &s.loan, buffers: s.Buffers,
+		from: conn, loan: s.loan, buffers: s.Buffers,
 		begun: func() { s.allow(stallTime) },
 		moved: func(n int) {
-			s.loan.arrived.Add(int64(n))
+			s.loan.Arrived(n)
 			s.allow(stallTime)
 		},
 	}
@@ -109,10 +109,10 @@ func (s *Session) open(ctx context.Context) error {
 
 // call reads a call, has it done and answers it.
 func (s *Session) call(ctx context.Context) error {
-	l := &s.loan
+	l := s.loan
 	defer l.End()
 	err := s.Talk.Read(ctx, &s.reader)
-	if slow := l.complete(); slow != nil {
+	if slow := l.Complete(); slow != nil {
 		return slow
 	}
 	if err != nil {

@@ -16,15 +16,30 @@ type lists struct {
 	includeSuites, excludeSuites       string
 }
 
-func (l *lists) declare(d *conf.Decl) {
+func (l *lists) declare(d *conf.Decl, olds map[string][]string) {
 	d.String(&l.includeProtocols, "include-protocols", "", "The protocols to speak (TLSv1 TLSv1.1 TLSv1.2 TLSv1.3), separated by blanks or commas; empty: TLSv1.2 and TLSv1.3.").
 		From("flume.ssl.include.protocols", "FLUME_SSL_INCLUDE_PROTOCOLS")
-	d.String(&l.excludeProtocols, "exclude-protocols", "SSLv3", "The protocols not to speak, though included; SSLv3 is never spoken.").
+	d.String(&l.excludeProtocols, "exclude-protocols", "SSLv3", "The protocols not to speak, though included; SSLv3 is never spoken.").Old(olds["exclude-protocols"]...).
 		From("flume.ssl.exclude.protocols", "FLUME_SSL_EXCLUDE_PROTOCOLS")
 	d.String(&l.includeSuites, "include-cipher-suites", "", "The cipher suites to use, by their IANA names; empty: all that are safe.").
 		From("flume.ssl.include.cipherSuites", "FLUME_SSL_INCLUDE_CIPHERSUITES")
 	d.String(&l.excludeSuites, "exclude-cipher-suites", "", "The cipher suites not to use, though included.").
 		From("flume.ssl.exclude.cipherSuites", "FLUME_SSL_EXCLUDE_CIPHERSUITES")
+}
+
+// named is the list that has that key.
+func (l *lists) named(key string) *string {
+	switch key {
+	case "include-protocols":
+		return &l.includeProtocols
+	case "exclude-protocols":
+		return &l.excludeProtocols
+	case "include-cipher-suites":
+		return &l.includeSuites
+	case "exclude-cipher-suites":
+		return &l.excludeSuites
+	}
+	panic("BUG: there is no list " + key)
 }
 
 // words splits a list. Flume separates a component's by blanks and the global ones by commas.

@@ -27,19 +27,20 @@ type Server struct {
 	Keystore         string
 	KeystorePassword string
 	KeystoreType     string
+	Olds             map[string][]string // old names that a component has for some of the keys; set before Declare
 	lists            lists
 }
 
 // Declare declares ssl, keystore, keystore-password, keystore-type and the four lists.
 func (s *Server) Declare(d *conf.Decl) {
-	d.Bool(&s.SSL, "ssl", false, "Accept TLS connections only.")
+	d.Bool(&s.SSL, "ssl", false, "Accept TLS connections only.").Old(s.Olds["ssl"]...)
 	d.String(&s.Keystore, "keystore", "", "The file with the server's private key and certificates: JKS, PKCS12 or PEM. Required with ssl.").
 		From("javax.net.ssl.keyStore", "FLUME_SSL_KEYSTORE_PATH")
-	d.String(&s.KeystorePassword, "keystore-password", "", "The password of the key store, and of the key in it. Required with ssl, but for a PEM file.").Secret().
+	d.String(&s.KeystorePassword, "keystore-password", "", "The password of the key store, and of the key in it. Required with ssl, but for a PEM file.").Secret().Old(s.Olds["keystore-password"]...).
 		From("javax.net.ssl.keyStorePassword", "FLUME_SSL_KEYSTORE_PASSWORD")
 	d.String(&s.KeystoreType, "keystore-type", "JKS", "The format of the key store; it is read whatever it is, so this only documents it.").
 		From("javax.net.ssl.keyStoreType", "FLUME_SSL_KEYSTORE_TYPE")
-	s.lists.declare(d)
+	s.lists.declare(d, s.Olds)
 	d.Check(func() error {
 		switch {
 		case !s.SSL:
@@ -52,6 +53,10 @@ func (s *Server) Declare(d *conf.Decl) {
 		return s.lists.check()
 	})
 }
+
+// SetList puts words in the place of one of the four lists: include-protocols, exclude-protocols, include-cipher-suites or
+// exclude-cipher-suites.
+func (s *Server) SetList(key string, words []string) { *s.lists.named(key) = strings.Join(words, " ") }
 
 // Config returns the configuration of a listener; nil where ssl is off.
 func (s *Server) Config() (*tls.Config, error) {
@@ -92,7 +97,7 @@ func (s *Client) Declare(d *conf.Decl) {
 	d.String(&s.TruststoreType, "truststore-type", "JKS", "The format of the trust store; it is read whatever it is, so this only documents it.").
 		From("javax.net.ssl.trustStoreType", "FLUME_SSL_TRUSTSTORE_TYPE")
 	d.Bool(&s.VerifyHostname, "verify-hostname", false, "Refuse a server whose certificate does not name the host that was dialled. Flume never checks that.")
-	s.lists.declare(d)
+	s.lists.declare(d, nil)
 	d.Check(func() error {
 		if !s.SSL {
 			return nil

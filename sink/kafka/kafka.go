@@ -71,26 +71,14 @@ func (s *Settings) Declare(d *conf.Decl) {
 	d.Rest(&s.mapped, "header.", "header.NAME = KEY sends the event header NAME as the record header KEY.")
 	d.String(&s.client.Acks, "kafka.producer.acks", "1", "Who must have written a record before it is delivered: 1 the leader, all (or -1) every replica in sync, 0 nobody.").Old("requiredAcks")
 	const bytes = "bytes travel unchanged, or with useFlumeEventFormat = true the whole event"
-	idle(d, "serializer.class", "it is of Flume before 1.7; "+bytes)
-	idle(d, "key.serializer.class", "it is of Flume before 1.7; "+bytes)
-	idle(d, "metadata.broker.list", `it is of the producer before Kafka 0.9; did you mean "kafka.bootstrap.servers"?`)
-	idle(d, "serializer", "this sink has none; "+bytes)
-	idle(d, "producer.type", "it is of the producer before Kafka 0.9; all events of a delivery are under way at once")
-	idle(d, "custom.topic.name", `it is of another Kafka sink; did you mean "kafka.topic"?`)
+	kafka.Idle(d, "serializer.class", "it is of Flume before 1.7; "+bytes)
+	kafka.Idle(d, "key.serializer.class", "it is of Flume before 1.7; "+bytes)
+	kafka.Idle(d, "metadata.broker.list", `it is of the producer before Kafka 0.9; did you mean "kafka.bootstrap.servers"?`)
+	kafka.Idle(d, "serializer", "this sink has none; "+bytes)
+	kafka.Idle(d, "producer.type", "it is of the producer before Kafka 0.9; all events of a delivery are under way at once")
+	kafka.Idle(d, "custom.topic.name", `it is of another Kafka sink; did you mean "kafka.topic"?`)
 	s.client.Declare(d, kafka.Producer, "kafka.producer.")
 	d.Check(s.check)
-}
-
-// idle declares a setting of older sinks, which does nothing. It warns where required settings are missing too: it is
-// often what stands in their place.
-func idle(d *conf.Decl, key, why string) {
-	var text string
-	d.String(&text, key, "", "Of other Kafka sinks and older ones; it has no effect.").Bound(func() error {
-		if text == "" {
-			return nil
-		}
-		return conf.Warn(key, errors.New("has no effect: "+why))
-	})
 }
 
 func (s *Settings) check() error {

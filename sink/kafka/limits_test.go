@@ -1,15 +1,12 @@
 package kafka
 
 import (
-	"errors"
-	"fmt"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -61,59 +58,5 @@ func TestATopicThatTakesLittleDoesNotSlowTheOthersDown(t *testing.T) {
 	t.Log("after:", n, "requests in", took)
 	if n > 10 {
 		t.Errorf("1000 events for topic big take %d requests, because topic small takes little", n)
-	}
-}
-
-// What takes little is remembered of a bounded number of topics: headers may name any.
-func TestLimitsAreBounded(t *testing.T) {
-	const topics = 4
-	c := cluster(t)
-	for i := range topics {
-		if err := c.CreateTopic(fmt.Sprint("small", i), 1, map[string]string{"max.message.bytes": "2000"}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	k, ok := start(t, newRig(t), c).(*sink)
-	if !ok {
-		t.Fatal("another sink")
-	}
-	for i := range topics { // records for a topic that is not known yet are sent in parts as soon as it is
-		if err := k.Deliver(t.Context(), numbered(0, 1, "topic", fmt.Sprint("small", i))); err != nil {
-			t.Fatal(err)
-		}
-	}
-	k.limits = map[string]int{}
-	for i := range mostLimits - 2 {
-		k.limits[fmt.Sprint("gone", i)] = 1
-	}
-	for i := range topics {
-		if err := k.Deliver(t.Context(), numbered(0, 400, "topic", fmt.Sprint("small", i), "key", "k")); err != nil {
-			t.Fatal(err)
-		}
-		if n := len(k.limits); n > mostLimits {
-			t.Errorf("%d topics are remembered", n)
-		}
-	}
-	if len(k.limits) != 2 || k.limits["small3"] != 2000 {
-		t.Errorf("%d topics are remembered, small3 with %d", len(k.limits), k.limits["small3"])
-	}
-}
-
-// When a part of a topic's events was not acknowledged, those behind do not overtake it; other topics go on.
-func TestRoundsKeepTheOrder(t *testing.T) {
-	c := cluster(t, kfake.SeedTopics(1, "small", "big"))
-	k, ok := start(t, newRig(t), c, "kafka.producer.delivery.timeout.ms", "1000").(*sink)
-	if !ok {
-		t.Fatal("another sink")
-	}
-	k.limits = map[string]int{"small": 1}
-	if err := k.Deliver(t.Context(), flume.Batch{ev("first", "topic", "small"), ev("first", "topic", "big")}); err != nil {
-		t.Fatal(err)
-	}
-	c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: "small", Err: kerr.InvalidRequiredAcks, Count: 1})
-	b := flume.Batch{ev("1", "topic", "small"), ev("2", "topic", "small"), ev("3", "topic", "big"), ev("4", "topic", "small")}
-	var partial *flume.PartialError
-	if err := k.Deliver(t.Context(), b); !errors.As(err, &partial) || len(partial.Rejected) > 0 || fmt.Sprint(partial.Pending) != "[0 1 3]" {
-		t.Errorf("got %v, %+v", err, partial)
 	}
 }

@@ -11,7 +11,6 @@ import (
 
 	"github.com/sluice-io/sluice/flume"
 	"github.com/sluice-io/sluice/internal/escape"
-	"github.com/sluice-io/sluice/internal/event"
 	"github.com/sluice-io/sluice/internal/kafka"
 )
 
@@ -21,12 +20,11 @@ type mapping struct{ event, record string }
 // form is how events become records. Its buffers are used again for the next batch: what was made of one batch is good
 // until the next is made.
 type form struct {
-	flume           bool
+	place           kafka.Place
+	value           kafka.Value
 	topicHeader     string // empty: no header names the topic
 	topic           string // where template is nil
 	template        *escape.Template
-	partition       int32 // below 0: chosen by the partitioner
-	partitionHeader string
 	timestampHeader string
 	mapped          []mapping
 	log             *slog.Logger
@@ -42,8 +40,8 @@ type form struct {
 
 func newForm(s *Settings, host escape.Host, log *slog.Logger) *form {
 	f := &form{
-		flume: s.flumeFormat, partition: int32(s.partition),
-		partitionHeader: s.partitionHeader, timestampHeader: s.timestampHeader, log: log,
+		place: kafka.Place{Partition: int32(s.partition), Header: s.partitionHeader}, value: kafka.Value{Flume: s.flumeFormat},
+		timestampHeader: s.timestampHeader, log: log,
 	}
 	if s.override {
 		f.topicHeader = s.topicHeader
@@ -96,12 +94,7 @@ func room[T any](s []T, n int) []T {
 func (f *form) need(b flume.Batch) (bytes, headers int) {
 	for i := range b {
 		e := &b[i]
-		if f.flume {
-			bytes += event.Len(e)
-		}
-		if key, ok := e.Headers.Get("key"); ok {
-			bytes += len(key)
-		}
+		bytes += f.value.Len(e)
 		for _, m := range f.mapped {
 			if v, ok := e.Headers.Get(m.event); ok {
 				bytes += len(v)
@@ -120,7 +113,7 @@ func (f *form) fill(r *kgo.Record, e *flume.Event, now time.Time) error {
 		return err
 	}
 	r.Topic = topic
-	if err := f.fix(r, e); err != nil {
+	if err := f.place.Put(r, e); err != nil {
 		return err
 	}
 	if f.timestampHeader != "" {
@@ -128,9 +121,7 @@ func (f *form) fill(r *kgo.Record, e *flume.Event, now time.Time) error {
 			return err
 		}
 	}
-	if key, ok := e.Headers.Get("key"); ok {
-		r.Key = f.copy(key)
-	}
+	f.bytes = f.value.Append(f.bytes, r, e)
 	from := len(f.headers)
 	for _, m := range f.mapped {
 		if v, ok := e.Headers.Get(m.event); ok {
@@ -138,27 +129,14 @@ func (f *form) fill(r *kgo.Record, e *flume.Event, now time.Time) error {
 		}
 	}
 	r.Headers = f.headers[from:len(f.headers):len(f.headers)]
-	switch {
-	case f.flume:
-		start := len(f.bytes)
-		f.bytes = event.Append(f.bytes, e)
-		r.Value = f.bytes[start:len(f.bytes):len(f.bytes)]
-	case len(e.Body) == 0:
-		r.Value = []byte{} // null would be a tombstone
-	default:
-		r.Value = e.Body
-	}
 	return nil
 }
 
-// copy returns bytes that are not nil: a key that is empty is still a key.
+// copy returns bytes that are not nil: a value that is empty is still a value.
 func (f *form) copy(s string) []byte {
-	from := len(f.bytes)
-	f.bytes = append(f.bytes, s...)
-	if len(s) == 0 {
-		return []byte{}
-	}
-	return f.bytes[from:len(f.bytes):len(f.bytes)]
+	var out []byte
+	f.bytes, out = kafka.Copy(f.bytes, s)
+	return out
 }
 
 func (f *form) topicOf(e *flume.Event, now time.Time) (string, error) {
@@ -189,24 +167,6 @@ func (f *form) topicOf(e *flume.Event, now time.Time) (string, error) {
 	return topic, nil
 }
 
-// fix puts the record into the partition that is asked for.
-func (f *form) fix(r *kgo.Record, e *flume.Event) error {
-	if f.partitionHeader != "" {
-		if v, ok := e.Headers.Get(f.partitionHeader); ok {
-			n, err := strconv.ParseInt(v, 10, 32)
-			if err != nil || n < 0 {
-				return fmt.Errorf("choosing a partition: header %q is %.40q, which is no partition's number", f.partitionHeader, v)
-			}
-			kafka.Fix(r, int32(n))
-			return nil
-		}
-	}
-	if f.partition >= 0 {
-		kafka.Fix(r, f.partition)
-	}
-	return nil
-}
-
 // stamp takes the record's timestamp from its header. What is no number is warned of and not taken, as in Flume.
 func (f *form) stamp(r *kgo.Record, e *flume.Event) error {
 	v, ok := e.Headers.Get(f.timestampHeader)
@@ -226,14 +186,4 @@ func (f *form) stamp(r *kgo.Record, e *flume.Event) error {
 	}
 	r.Timestamp = time.UnixMilli(ms)
 	return nil
-}
-
-// weight is what a record takes in a request, roughly and at least.
-func weight(r *kgo.Record) int {
-	const frame = 80 // of a batch that holds nothing else
-	n := frame + len(r.Key) + len(r.Value)
-	for i := range r.Headers {
-		n += len(r.Headers[i].Key) + len(r.Headers[i].Value)
-	}
-	return n
 }

@@ -33,7 +33,7 @@ func TestWhatWasLostDuringACommitIsNotCommittedAfterwards(t *testing.T) {
 			return nil, nil, false
 		}
 		close(failing)
-		src.lost(t.Context(), src.cl, map[string][]int32{"test3": {0}}) // the group has given it to another
+		src.lost(src.member, map[string][]int32{"test3": {0}}) // the group has given it to another
 		q := req.(*kmsg.OffsetCommitRequest)
 		resp := q.ResponseKind().(*kmsg.OffsetCommitResponse)
 		for _, qt := range q.Topics {

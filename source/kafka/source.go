@@ -4,21 +4,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/sluice-io/sluice/flume"
+	"github.com/sluice-io/sluice/internal/kafka"
 )
 
 const (
 	grace = 5 * time.Second // for a batch in hand, when partitions are to be given up
-	leave = 5 * time.Second // for the group to hear that a member leaves
 	idle  = time.Second     // least time between two empty waits
 )
 
@@ -30,7 +29,7 @@ const (
 type source struct {
 	s      *Settings
 	env    flume.Env
-	cl     *kgo.Client
+	member *kafka.Member
 	format format
 	most   int
 
@@ -43,73 +42,27 @@ type source struct {
 
 	mu      sync.Mutex
 	abandon context.CancelFunc // ends the emit under way; nil: none
-	there   map[string]int     // partitions of each topic when the source was opened; nil: not known
-
-	offsets offsets
 
 	running         sync.WaitGroup // Run
 	getTimer, empty *atomic.Int64
-	said            map[string]time.Time // of Run: when an error was logged, by place and text
-}
-
-// OnNewClient is kgo.HookNewClient's. The client may tell of partitions before Open has it.
-func (s *source) OnNewClient(cl *kgo.Client) {
-	s.cl = cl
-	s.offsets.cl = cl
 }
 
 func openSource(ctx context.Context, s *Settings, env flume.Env) (*source, error) {
 	src := &source{
 		s: s, env: env, format: newFormat(s), most: s.most(env), turn: make(chan struct{}, 1), fresh: true,
-		getTimer: env.Counter("KafkaEventGetTimer"), empty: env.Counter("KafkaEmptyCount"), said: map[string]time.Time{},
+		getTimer: env.Counter("KafkaEventGetTimer"), empty: env.Counter("KafkaEmptyCount"),
 	}
 	src.turn <- struct{}{}
 	src.life, src.end = context.WithCancel(context.WithoutCancel(ctx))
-	src.offsets = newOffsets(env)
-	opts := []kgo.Opt{
-		kgo.WithHooks(src),
-		kgo.ConsumerGroup(s.group), kgo.DisableAutoCommit(), kgo.BlockRebalanceOnPoll(),
-		kgo.OnPartitionsRevoked(src.revoked), kgo.OnPartitionsLost(src.lost),
-	}
-	if s.client.StartsAtEnd() {
-		opts = append(opts, kgo.AdjustFetchOffsetsFn(src.fixEnds))
-	}
-	if s.pattern != "" {
-		opts = append(opts, kgo.ConsumeRegex(), kgo.ConsumeTopics(s.pattern))
-	} else {
-		opts = append(opts, kgo.ConsumeTopics(s.topics...))
-	}
-	if _, err := s.client.Open(ctx, s.brokers, env.Agent+"-"+env.Name, env.Log, opts...); err != nil {
+	var err error
+	src.member, err = s.client.Join(ctx, s.brokers, env.Agent+"-"+env.Name, env.Log, env.Counter("KafkaCommitTimer"), kafka.Subscription{
+		Group: s.group, Topics: s.topics, Pattern: s.pattern, Revoked: src.revoked, Lost: src.lost,
+	})
+	if err != nil {
 		src.end()
 		return nil, err
 	}
-	src.look(ctx)
 	return src, nil
-}
-
-// look notes which partitions there are, and says which topics do not exist: nothing else would.
-func (s *source) look(ctx context.Context) {
-	topics, err := kadm.NewClient(s.cl).ListTopics(ctx, s.s.topics...) // all of them for a regular expression
-	if err != nil {
-		return // a broker has answered before; reading will say what is wrong
-	}
-	there := map[string]int{}
-	for _, t := range topics.Sorted() {
-		there[t.Topic] = len(t.Partitions)
-		if errors.Is(t.Err, kerr.UnknownTopicOrPartition) {
-			s.env.Log.Warn("the topic does not exist; its events are read when it does", "topic", t.Topic)
-		}
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.there = there
-}
-
-// younger reports whether a partition was made after the source was opened.
-func (s *source) younger(topic string, partition int32) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.there != nil && int(partition) >= s.there[topic]
 }
 
 // Run reads until ctx ends.
@@ -120,14 +73,10 @@ func (s *source) Run(ctx context.Context, emit flume.Emit) error {
 	defer stop()
 	unlink := context.AfterFunc(s.life, stop)
 	defer unlink()
-	var committing sync.WaitGroup
-	committing.Go(func() { s.offsets.run(ctx) })
 	err := s.read(ctx, emit)
-	stop()
-	committing.Wait()
 	s.takeTurn()
 	s.held = nil // not committed: whoever reads next reads it again
-	s.offsets.commit()
+	s.member.Offsets.Commit()
 	s.giveTurn()
 	return err
 }
@@ -136,15 +85,7 @@ func (s *source) Run(ctx context.Context, emit flume.Emit) error {
 func (s *source) Close() error {
 	s.end()
 	s.running.Wait()
-	s.cl.AllowRebalance()
-	ctx, cancel := context.WithTimeout(context.Background(), leave)
-	defer cancel()
-	err := s.cl.LeaveGroupContext(ctx)
-	s.cl.Close()
-	if err != nil && !errors.Is(err, kgo.ErrClientClosed) {
-		return fmt.Errorf("leaving group %s: %w", s.s.group, err)
-	}
-	return nil
+	return s.member.Leave()
 }
 
 func (s *source) takeTurn() { <-s.turn }
@@ -169,9 +110,9 @@ func (s *source) poll(ctx context.Context) error {
 	start := time.Now()
 	wait, cancel := context.WithTimeout(ctx, max(s.s.batchDuration, idle))
 	defer cancel()
-	fetches := s.cl.PollRecords(wait, s.most)
+	fetches := s.member.Client.PollRecords(wait, s.most)
 	s.takeTurn()
-	s.cl.AllowRebalance() // who is told of one waits for the turn
+	s.member.Client.AllowRebalance() // who is told of one waits for the turn
 	s.getTimer.Add(time.Since(start).Milliseconds())
 
 	s.held = s.held[:0]
@@ -185,57 +126,14 @@ func (s *source) poll(ctx context.Context) error {
 	}
 	var stop error
 	fetches.EachError(func(topic string, partition int32, err error) {
-		stop = errors.Join(stop, s.complain(topic, partition, err))
+		if s.life.Err() == nil || !errors.Is(err, kgo.ErrClientClosed) {
+			stop = errors.Join(stop, s.member.Complaints.Of(topic, partition, err))
+		}
 	})
 	if stop != nil {
 		s.held = s.held[:0]
 	}
 	return stop
-}
-
-// complain logs an error that reading recovers from, once and then every few minutes, and returns one that it does not
-// recover from.
-func (s *source) complain(topic string, partition int32, err error) error {
-	var lost *kgo.ErrDataLoss
-	var group *kgo.ErrGroupSession
-	var code *kerr.Error
-	place := fmt.Sprintf("%s-%d", topic, partition)
-	switch {
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		return nil
-	case errors.Is(err, kgo.ErrClientClosed):
-		if s.life.Err() != nil {
-			return nil
-		}
-		return err
-	case errors.As(err, &lost):
-		s.env.Log.Warn("the broker has lost records that it had acknowledged", "place", place, "err", err)
-		return nil
-	case errors.As(err, &group):
-		s.sayOnce("the group does not take the source; trying on", err)
-		return nil
-	case errors.As(err, &code) && !errors.Is(err, kerr.UnknownTopicID) &&
-		(code.Retriable || errors.Is(err, kerr.TopicAuthorizationFailed) || errors.Is(err, kerr.GroupAuthorizationFailed)):
-		s.sayOnce("reading is held up; trying on", err, "place", place)
-		return nil
-	case errors.Is(err, kerr.UnknownTopicID):
-		return fmt.Errorf("reading %s: the topic was deleted and made anew: %w", place, err)
-	}
-	return fmt.Errorf("reading %s: %w", place, err)
-}
-
-// sayOnce warns of an error that is tried on, and again when it has gone on for minutes.
-func (s *source) sayOnce(what string, err error, more ...any) {
-	const again = 5 * time.Minute
-	key := what + ": " + err.Error()
-	if time.Since(s.said[key]) < again {
-		return
-	}
-	if len(s.said) > 1000 {
-		clear(s.said)
-	}
-	s.said[key] = time.Now()
-	s.env.Log.Warn(what, append(more, "err", err)...)
 }
 
 // deliver passes what is held. It begins and ends with the turn, and gives it away while it waits after a failure. What
@@ -255,7 +153,7 @@ func (s *source) deliver(ctx context.Context, emit flume.Emit) {
 		err := s.pass(n, share, emit)
 		switch {
 		case err == nil:
-			s.offsets.pass(s.held, n)
+			s.passed(n)
 			s.held = consume(s.held, n)
 			failures = 0
 			continue
@@ -267,7 +165,7 @@ func (s *source) deliver(ctx context.Context, emit flume.Emit) {
 			return
 		}
 		failures++
-		s.sayOnce("a batch was not taken; emitting it again until it is", err, "events", n)
+		s.member.Complaints.Once("a batch was not taken; emitting it again until it is", err, slog.Int("events", n))
 		wait := s.s.retry(failures)
 		s.giveTurn()
 		select {
@@ -277,6 +175,21 @@ func (s *source) deliver(ctx context.Context, emit flume.Emit) {
 		s.takeTurn()
 		if ctx.Err() != nil {
 			return
+		}
+	}
+}
+
+// passed notes that the first n records held have been passed.
+func (s *source) passed(n int) {
+	for i := range s.held {
+		r := &s.held[i]
+		m := min(n, len(r.records))
+		if m > 0 {
+			last := r.records[m-1]
+			s.member.Offsets.Pass(r.topic, r.partition, kgo.EpochOffset{Epoch: last.LeaderEpoch, Offset: last.Offset + 1})
+		}
+		if n -= m; n == 0 {
+			break
 		}
 	}
 }
@@ -292,7 +205,7 @@ func (s *source) pass(n int, share bool, emit flume.Emit) error {
 		out := make([]flume.Rejection, len(refused))
 		for i, x := range refused {
 			r := s.held[x.run].records[x.record]
-			out[i] = flume.Rejection{Event: s.format.raw(r), Err: x.err, Position: position(r)}
+			out[i] = flume.Rejection{Event: s.format.raw(r), Err: x.err, Position: kafka.Position(r)}
 		}
 		if err := s.env.Reject(ctx, out...); err != nil {
 			return fmt.Errorf("writing %d records to the dead letters: %w", len(out), err)
@@ -305,12 +218,10 @@ func (s *source) pass(n int, share bool, emit flume.Emit) error {
 	err := emit(ctx, s.format.batch(s.held, n, need, !share))
 	if n == 1 && errors.Is(err, flume.ErrTooLarge) {
 		whole := s.format.batch(s.held, 1, need, true)[0] // the one that was emitted may have been changed
-		return s.env.Reject(ctx, flume.Rejection{Event: whole, Err: err, Position: position(s.held[0].records[0])})
+		return s.env.Reject(ctx, flume.Rejection{Event: whole, Err: err, Position: kafka.Position(s.held[0].records[0])})
 	}
 	return err
 }
-
-func position(r *kgo.Record) string { return fmt.Sprintf("%s-%d@%d", r.Topic, r.Partition, r.Offset) }
 
 func (s *source) setAbandon(cancel context.CancelFunc) {
 	s.mu.Lock()
@@ -334,19 +245,19 @@ func consume(runs []run, n int) []run {
 }
 
 // revoked is told, by the client, of partitions to give up. They are given up when it returns.
-func (s *source) revoked(_ context.Context, _ *kgo.Client, gone map[string][]int32) {
+func (s *source) revoked(m *kafka.Member, gone map[string][]int32) {
 	s.wait()
 	defer s.giveTurn()
 	s.forget(gone)
-	s.offsets.giveUp(gone)
+	m.Offsets.GiveUp(gone)
 }
 
 // lost is told of partitions that others may have already: what was read of them is not committed.
-func (s *source) lost(_ context.Context, _ *kgo.Client, gone map[string][]int32) {
+func (s *source) lost(m *kafka.Member, gone map[string][]int32) {
 	s.wait()
 	defer s.giveTurn()
 	s.forget(gone)
-	s.offsets.forget(gone)
+	m.Offsets.Forget(gone)
 }
 
 // wait takes the turn from Run: at once where Run waits, else when the batch in hand is done or a moment has passed.
@@ -367,48 +278,4 @@ func (s *source) wait() {
 // forget drops what is held of these partitions.
 func (s *source) forget(gone map[string][]int32) {
 	s.held = slices.DeleteFunc(s.held, func(r run) bool { return slices.Contains(gone[r.topic], r.partition) })
-}
-
-// fixEnds is told where partitions begin that are assigned. Those without a committed offset begin at their end: that
-// end is looked up and committed, so that it is the same after a rebalance or restart before the first event. Those that
-// are younger than the source are read whole: what was written before the client knew of them is as new as the rest.
-func (s *source) fixEnds(ctx context.Context, starts map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
-	const atEnd = -1
-	var topics []string
-	for topic, partitions := range starts {
-		for _, o := range partitions {
-			if o.EpochOffset().Offset == atEnd {
-				topics = append(topics, topic)
-				break
-			}
-		}
-	}
-	if len(topics) == 0 {
-		return starts, nil
-	}
-	admin := kadm.NewClient(s.cl)
-	list := admin.ListEndOffsets
-	if s.s.client.ReadsCommitted() {
-		list = admin.ListCommittedOffsets
-	}
-	ends, err := list(ctx, topics...)
-	if err != nil {
-		return nil, fmt.Errorf("looking for the ends of %v: %w", topics, err)
-	}
-	for topic, partitions := range starts {
-		for p, o := range partitions {
-			end, ok := ends.Lookup(topic, p)
-			if o.EpochOffset().Offset != atEnd || !ok || end.Err != nil {
-				continue
-			}
-			at := kgo.EpochOffset{Epoch: end.LeaderEpoch, Offset: end.Offset}
-			if s.younger(topic, p) {
-				at = kgo.EpochOffset{Epoch: -1}
-			}
-			partitions[p] = kgo.NewOffset().At(at.Offset).WithEpoch(at.Epoch)
-			s.offsets.set(topic, p, at)
-		}
-	}
-	s.offsets.wakeUp()
-	return starts, nil
 }

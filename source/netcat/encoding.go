@@ -3,9 +3,10 @@ package netcat
 import (
 	"encoding/binary"
 	"errors"
-	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
+
+	"github.com/sluice-io/sluice/internal/charset"
 )
 
 // An encoding is how the characters of one connection are written. It may remember what it has seen.
@@ -22,26 +23,22 @@ type encoding interface {
 
 var errMalformed = errors.New("the bytes are no characters")
 
-// encodings are the names of those that newEncoding knows.
-const encodings = "UTF-8, ISO-8859-1, US-ASCII, UTF-16, UTF-16BE and UTF-16LE"
-
-// newEncoding returns nil for a name that it does not know. Case, dashes and underscores do not count.
+// newEncoding returns nil for a name that package charset does not know.
 func newEncoding(name string) encoding {
-	switch strings.ToLower(strings.NewReplacer("-", "", "_", "").Replace(name)) {
-	case "utf8":
-		return unicode{}
-	case "iso88591", "latin1":
-		return bytewise{last: 0xff}
-	case "usascii", "ascii":
-		return bytewise{last: 0x7f}
-	case "utf16":
-		return &wide{read: binary.BigEndian, write: binary.BigEndian, expect: true, mark: true}
-	case "utf16be":
-		return &wide{read: binary.BigEndian, write: binary.BigEndian}
-	case "utf16le":
-		return &wide{read: binary.LittleEndian, write: binary.LittleEndian}
+	c, ok := charset.Find(name)
+	switch {
+	case !ok:
+		return nil
+	case c == charset.Latin1:
+		return bytewise{Charset: c, last: 0xff}
+	case c == charset.ASCII:
+		return bytewise{Charset: c, last: 0x7f}
+	case c == charset.UTF16:
+		return &wide{read: charset.UTF16BE, write: c, expect: true}
+	case c == charset.UTF16BE || c == charset.UTF16LE:
+		return &wide{read: c, write: c}
 	}
-	return nil
+	return unicode{}
 }
 
 // unicode is UTF-8.
@@ -73,7 +70,10 @@ func (unicode) text(to, line []byte) []byte { return append(to, line...) }
 func (unicode) reply(text string) []byte { return []byte(text) }
 
 // bytewise has one byte for each of the first characters of Unicode, up to last: ISO-8859-1 and ASCII.
-type bytewise struct{ last byte }
+type bytewise struct {
+	charset.Charset
+	last byte
+}
 
 func (e bytewise) scan(p []byte, most int) (n, units int, newline bool, err error) {
 	for n < len(p) && n < most {
@@ -88,30 +88,15 @@ func (e bytewise) scan(p []byte, most int) (n, units int, newline bool, err erro
 	return n, n, false, nil
 }
 
-func (bytewise) text(to, line []byte) []byte {
-	for _, c := range line {
-		to = utf8.AppendRune(to, rune(c))
-	}
-	return to
-}
+func (e bytewise) text(to, line []byte) []byte { return e.Append(to, line) }
 
-func (e bytewise) reply(text string) []byte {
-	out := make([]byte, 0, len(text))
-	for _, r := range text {
-		if r > rune(e.last) {
-			r = '?'
-		}
-		out = append(out, byte(r))
-	}
-	return out
-}
+func (e bytewise) reply(text string) []byte { return e.Encode([]byte(text)) }
 
 // wide is UTF-16. A byte order mark in front may tell the order, and replies begin with one.
 type wide struct {
-	read   binary.ByteOrder
-	write  binary.AppendByteOrder
-	expect bool // a mark may come
-	mark   bool // a mark is to be written
+	read   charset.Charset // UTF16BE or UTF16LE
+	write  charset.Charset // UTF16: the next reply begins with a mark
+	expect bool            // a mark may come
 }
 
 const (
@@ -121,11 +106,11 @@ const (
 
 func (e *wide) scan(p []byte, most int) (n, units int, newline bool, err error) {
 	for n+2 <= len(p) && units < most {
-		unit := rune(e.read.Uint16(p[n:]))
+		unit := e.unit(p[n:])
 		if e.expect {
 			e.expect = false
 			if unit == swappedMark {
-				e.read = binary.LittleEndian
+				e.read = charset.UTF16LE
 			}
 			if unit == mark || unit == swappedMark {
 				return 2, 0, false, nil
@@ -138,7 +123,7 @@ func (e *wide) scan(p []byte, most int) (n, units int, newline bool, err error) 
 			n, units = n+2, units+1
 		case n+4 > len(p) && unit < 0xdc00:
 			return n, units, false, nil
-		case unit >= 0xdc00 || utf16.DecodeRune(unit, rune(e.read.Uint16(p[n+2:]))) == utf8.RuneError:
+		case unit >= 0xdc00 || utf16.DecodeRune(unit, e.unit(p[n+2:])) == utf8.RuneError:
 			return n, units, false, errMalformed
 		default:
 			n, units = n+4, units+2
@@ -147,26 +132,20 @@ func (e *wide) scan(p []byte, most int) (n, units int, newline bool, err error) 
 	return n, units, false, nil
 }
 
-func (e *wide) text(to, line []byte) []byte {
-	for n := 0; n+2 <= len(line); n += 2 {
-		r := rune(e.read.Uint16(line[n:]))
-		if utf16.IsSurrogate(r) {
-			n += 2
-			r = utf16.DecodeRune(r, rune(e.read.Uint16(line[n:])))
-		}
-		to = utf8.AppendRune(to, r)
+// unit is the first of p.
+func (e *wide) unit(p []byte) rune {
+	if e.read == charset.UTF16LE {
+		return rune(binary.LittleEndian.Uint16(p))
 	}
-	return to
+	return rune(binary.BigEndian.Uint16(p))
 }
 
+func (e *wide) text(to, line []byte) []byte { return e.read.Append(to, line) }
+
 func (e *wide) reply(text string) []byte {
-	out := make([]byte, 0, 2*len(text)+2)
-	if e.mark {
-		e.mark = false
-		out = e.write.AppendUint16(out, mark)
-	}
-	for _, unit := range utf16.Encode([]rune(text)) {
-		out = e.write.AppendUint16(out, unit)
+	out := e.write.Encode([]byte(text))
+	if e.write == charset.UTF16 {
+		e.write = charset.UTF16BE
 	}
 	return out
 }

@@ -31,6 +31,7 @@ import (
 
 	"github.com/sluice-io/sluice/conf"
 	"github.com/sluice-io/sluice/flume"
+	"github.com/sluice-io/sluice/internal/charset"
 	"github.com/sluice-io/sluice/internal/supervise"
 )
 
@@ -54,9 +55,9 @@ func (s *Settings) Declare(d *conf.Decl) {
 	d.Int(&s.Port, "port", 0, "The port to listen on; 0 is any that is free.").AtLeast(0).AtMost(65535).Required()
 	d.Int(&s.MaxLine, "max-line-length", 512, "How long a line is at most, with its newline: characters, those beyond U+FFFF counted twice.").AtLeast(1)
 	d.Bool(&s.Ack, "ack-every-event", true, "Whether each line that the channels have taken is answered with OK.")
-	d.String(&s.Encoding, "encoding", "utf-8", "The encoding of lines and replies: "+encodings+".").Bound(func() error {
+	d.String(&s.Encoding, "encoding", "utf-8", "The encoding of lines and replies: "+charset.Names+".").Bound(func() error {
 		if newEncoding(s.Encoding) == nil {
-			return fmt.Errorf("%q is not an encoding that this source knows; there are %s", s.Encoding, encodings)
+			return fmt.Errorf("%q is not an encoding that this source knows; there are %s", s.Encoding, charset.Names)
 		}
 		return nil
 	})

@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"context"
+	"log/slog"
 	"maps"
 	"sync"
 	"sync/atomic"
@@ -10,8 +11,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
-
-	"github.com/sluice-io/sluice/flume"
 )
 
 const (
@@ -22,11 +21,12 @@ const (
 // positions are offsets to go on from, by topic and partition.
 type positions map[string]map[int32]kgo.EpochOffset
 
-// offsets commits what was passed: one commit at a time, each with all that was passed until it began.
-type offsets struct {
-	env   flume.Env
-	cl    *kgo.Client
+// Offsets commits what was passed: one commit at a time, each with all that was passed until it began. It belongs to a
+// member.
+type Offsets struct {
+	log   *slog.Logger
 	timer *atomic.Int64
+	cl    *kgo.Client
 	wake  chan struct{}
 	busy  chan struct{} // holds one token: who has it commits
 
@@ -37,37 +37,19 @@ type offsets struct {
 	failing bool // with busy
 }
 
-func newOffsets(env flume.Env) offsets {
-	return offsets{
-		env: env, timer: env.Counter("KafkaCommitTimer"), wake: make(chan struct{}, 1), busy: make(chan struct{}, 1), passed: positions{},
-	}
+func newOffsets(log *slog.Logger, timer *atomic.Int64) *Offsets {
+	return &Offsets{log: log, timer: timer, wake: make(chan struct{}, 1), busy: make(chan struct{}, 1), passed: positions{}}
 }
 
-// pass notes that the first n records have been passed.
-func (o *offsets) pass(runs []run, n int) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	for i := range runs {
-		r := &runs[i]
-		m := min(n, len(r.records))
-		if m > 0 {
-			last := r.records[m-1]
-			o.put(r.topic, r.partition, kgo.EpochOffset{Epoch: last.LeaderEpoch, Offset: last.Offset + 1})
-		}
-		if n -= m; n == 0 {
-			break
-		}
-	}
-	o.wakeUp()
-}
-
-func (o *offsets) set(topic string, partition int32, at kgo.EpochOffset) {
+// Pass notes that all before this offset has been passed.
+func (o *Offsets) Pass(topic string, partition int32, at kgo.EpochOffset) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.put(topic, partition, at)
+	o.wakeUp()
 }
 
-func (o *offsets) put(topic string, partition int32, at kgo.EpochOffset) {
+func (o *Offsets) put(topic string, partition int32, at kgo.EpochOffset) {
 	if o.passed[topic] == nil {
 		o.passed[topic] = map[int32]kgo.EpochOffset{}
 	}
@@ -75,16 +57,16 @@ func (o *offsets) put(topic string, partition int32, at kgo.EpochOffset) {
 }
 
 // wakeUp makes run look.
-func (o *offsets) wakeUp() {
+func (o *Offsets) wakeUp() {
 	select {
 	case o.wake <- struct{}{}:
 	default:
 	}
 }
 
-// forget drops what was passed of partitions that are given up, so that a commit under way does not put it back either:
+// Forget drops what was passed of partitions that are given up, so that a commit under way does not put it back either:
 // sent later it would be under a new generation of the group, and set back whoever has the partitions then.
-func (o *offsets) forget(gone map[string][]int32) {
+func (o *Offsets) Forget(gone map[string][]int32) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for topic, partitions := range gone {
@@ -96,7 +78,7 @@ func (o *offsets) forget(gone map[string][]int32) {
 }
 
 // run commits until ctx ends.
-func (o *offsets) run(ctx context.Context) {
+func (o *Offsets) run(ctx context.Context) {
 	for {
 		select {
 		case <-o.wake:
@@ -104,7 +86,7 @@ func (o *offsets) run(ctx context.Context) {
 			return
 		}
 		pause := spacing
-		if !o.commit() {
+		if !o.Commit() {
 			pause = time.Second
 			o.wakeUp() // what was not committed is tried again
 		}
@@ -116,24 +98,24 @@ func (o *offsets) run(ctx context.Context) {
 	}
 }
 
-// commit sends what was passed and not committed, after the commit that is under way. What fails stays for the next.
-// It does not end with the source: offsets that can still be committed save events from coming twice.
-func (o *offsets) commit() bool {
+// Commit sends what was passed and not committed, after the commit that is under way. What fails stays for the next.
+// It does not end with the component: offsets that can still be committed save events from coming twice.
+func (o *Offsets) Commit() bool {
 	o.busy <- struct{}{}
 	defer func() { <-o.busy }()
 	return o.flush()
 }
 
-// giveUp commits what was passed, for the last time where partitions are gone.
-func (o *offsets) giveUp(gone map[string][]int32) {
+// GiveUp commits what was passed, for the last time where partitions are gone.
+func (o *Offsets) GiveUp(gone map[string][]int32) {
 	o.busy <- struct{}{}
 	defer func() { <-o.busy }()
 	o.flush()
-	o.forget(gone)
+	o.Forget(gone)
 }
 
-// flush is commit for who is busy.
-func (o *offsets) flush() bool {
+// flush is Commit for who is busy.
+func (o *Offsets) flush() bool {
 	o.mu.Lock()
 	sent := o.passed
 	o.passed, o.sent = positions{}, positions{}
@@ -159,7 +141,7 @@ func (o *offsets) flush() bool {
 }
 
 // send returns what was not committed and why.
-func (o *offsets) send(ctx context.Context, sent positions) (failed positions, err error) {
+func (o *Offsets) send(ctx context.Context, sent positions) (failed positions, err error) {
 	o.cl.CommitOffsetsSync(ctx, sent, func(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, resp *kmsg.OffsetCommitResponse, e error) {
 		if e != nil {
 			failed, err = sent, e
@@ -184,7 +166,7 @@ func (o *offsets) send(ctx context.Context, sent positions) (failed positions, e
 }
 
 // back keeps what was not committed, where it was not forgotten and nothing newer was passed.
-func (o *offsets) back(failed positions) {
+func (o *Offsets) back(failed positions) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for topic, partitions := range failed {
@@ -198,12 +180,12 @@ func (o *offsets) back(failed positions) {
 }
 
 // report says once that commits fail and once that they are back.
-func (o *offsets) report(err error, topics int) {
+func (o *Offsets) report(err error, topics int) {
 	switch {
 	case err != nil && !o.failing:
-		o.env.Log.Warn("offsets were not committed; trying on (after a crash their events come again)", "topics", topics, "err", err)
+		o.log.Warn("offsets were not committed; trying on (after a crash their events come again)", "topics", topics, "err", err)
 	case err == nil && o.failing:
-		o.env.Log.Info("offsets are committed again")
+		o.log.Info("offsets are committed again")
 	}
 	o.failing = err != nil
 }
