@@ -1,0 +1,187 @@
+//go:build interop
+
+package compat
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/sluice-io/sluice/flume"
+)
+
+// A chain is interceptors as the lines of a source.
+type chain struct {
+	names []string
+	lines []string
+}
+
+func (c *chain) set(key, value string) {
+	c.lines = append(c.lines, fmt.Sprintf("source.interceptors.%s.%s = %s", c.names[len(c.names)-1], key, escape(value)))
+}
+
+// maybe sets a key in half of the cases.
+func (c *chain) maybe(r *rand.Rand, key string, value string) {
+	if r.IntN(2) == 0 && value != "" {
+		c.set(key, value)
+	}
+}
+
+func (c *chain) text() string {
+	return "source.interceptors = " + strings.Join(c.names, " ") + "\n" + strings.Join(c.lines, "\n") + "\n"
+}
+
+func flag(r *rand.Rand) string { return pick(r, "true", "false", "TRUE", "False") }
+
+const flumeInterceptors = "org.apache.flume.interceptor."
+
+// interceptors are the generators of each, by Flume's names.
+var interceptors = []struct {
+	name string
+	add  func(r *rand.Rand, c *chain)
+}{
+	{"static", func(r *rand.Rand, c *chain) {
+		c.set("type", pick(r, "static", "STATIC", flumeInterceptors+"StaticInterceptor$Builder"))
+		c.maybe(r, "key", names(r))
+		c.maybe(r, "value", strings.TrimSpace(phrase(r, 3)))
+		c.maybe(r, "preserveExisting", flag(r))
+	}},
+	{"timestamp", func(r *rand.Rand, c *chain) {
+		c.set("type", pick(r, "timestamp", flumeInterceptors+"TimestampInterceptor$Builder"))
+		c.maybe(r, "headerName", names(r))
+		c.maybe(r, "preserveExisting", flag(r))
+	}},
+	{"host", func(r *rand.Rand, c *chain) {
+		c.set("type", pick(r, "host", flumeInterceptors+"HostInterceptor$Builder"))
+		c.maybe(r, "hostHeader", names(r))
+		c.maybe(r, "useIP", flag(r))
+		c.maybe(r, "preserveExisting", flag(r))
+	}},
+	{"remove_header", func(r *rand.Rand, c *chain) {
+		c.set("type", pick(r, "remove_header", flumeInterceptors+"RemoveHeaderInterceptor$Builder"))
+		switch r.IntN(4) {
+		case 0:
+			c.set("withName", names(r))
+		case 1:
+			c.set("fromList", names(r)+pick(r, ",", " , ", ", ")+names(r))
+		case 2:
+			c.set("fromList", names(r)+";"+names(r)+" ;"+names(r))
+			c.set("fromListSeparator", pick(r, ";", `\s*;\s*`, ","))
+		}
+		if len(c.lines) == 0 || r.IntN(2) == 0 {
+			c.set("matching", pick(r, "secret-.*", "(?i)state", ".", "[a-k].*", "nothing", `.*\..*`))
+		}
+	}},
+	{"search_replace", func(r *rand.Rand, c *chain) {
+		c.set("type", pick(r, "search_replace", flumeInterceptors+"SearchAndReplaceInterceptor$Builder"))
+		p := patterns(r)
+		for p.text == "" {
+			p = patterns(r)
+		}
+		c.set("searchPattern", p.text)
+		with := pick(r, "", "X", "$0", "[$0]", `\$`, `\\`, "ž", "<$0|$0>", "0$00")
+		if p.groups > 0 && r.IntN(2) == 0 {
+			with = pick(r, "[$1]", "$1$1", "$11", `$1\$1`)
+		}
+		c.maybe(r, "replaceString", with)
+		c.maybe(r, "charset", pick(r, "UTF-8", "utf-8", "ISO-8859-1", "UTF-8"))
+	}},
+	{"regex_filter", func(r *rand.Rand, c *chain) {
+		c.set("type", pick(r, "regex_filter", flumeInterceptors+"RegexFilteringInterceptor$Builder"))
+		c.maybe(r, "regex", patterns(r).text)
+		c.maybe(r, "excludeEvents", flag(r))
+	}},
+	{"regex_extractor", func(r *rand.Rand, c *chain) {
+		c.set("type", pick(r, "regex_extractor", flumeInterceptors+"RegexExtractorInterceptor$Builder"))
+		if r.IntN(4) == 0 {
+			c.extractTime(r)
+			return
+		}
+		p := patterns(r)
+		for p.groups == 0 {
+			p = patterns(r)
+		}
+		c.set("regex", p.text)
+		var list []string
+		for i := range max(1, p.groups+r.IntN(3)-1) { // as many as there are groups, one fewer, one more
+			name := fmt.Sprintf("s%d", i+1)
+			list = append(list, name)
+			c.set("serializers."+name+".name", names(r))
+			c.maybe(r, "serializers."+name+".type", pick(r, "DEFAULT", flumeInterceptors+"RegexExtractorInterceptorPassThroughSerializer"))
+		}
+		c.set("serializers", strings.Join(list, " "))
+	}},
+	{"UUID", func(r *rand.Rand, c *chain) {
+		c.set("type", "org.apache.flume.sink.solr.morphline.UUIDInterceptor$Builder")
+		c.maybe(r, "headerName", names(r))
+		c.maybe(r, "preserveExisting", flag(r))
+		c.maybe(r, "prefix", pick(r, "p-", "žlu", "a b"))
+	}},
+}
+
+// extractTime extracts what is always a time by its pattern.
+func (c *chain) extractTime(r *rand.Rand) {
+	x := pick(r,
+		[2]string{`(\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2})`, "yyyy-MM-dd HH:mm:ss"},
+		[2]string{`(\d{4}-\d{2}-\d{2})`, "yyyy-MM-dd"},
+		[2]string{`(\d\d:\d\d:\d\d)`, "HH:mm:ss"},
+		[2]string{`(\d{4}-\d{2}-\d{2} \d{2}:\d{2}):\d{2}`, "yyyy-MM-dd HH:mm"})
+	c.set("regex", x[0])
+	c.set("serializers", "t")
+	c.set("serializers.t.type", flumeInterceptors+"RegexExtractorInterceptorMillisSerializer")
+	c.set("serializers.t.name", pick(r, "timestamp", names(r)))
+	c.set("serializers.t.pattern", x[1])
+}
+
+// replaces reports whether the chain decodes bodies.
+func (c *chain) replaces() bool {
+	return strings.Contains(c.text(), "searchPattern")
+}
+
+// Chains of interceptors of every kind, with random settings, over random events.
+func TestInterceptors(t *testing.T) {
+	r := stage.Rand(t)
+	const wave = 150 // lanes of one start
+	left := stage.Count(1500, 160)
+	for n := 0; left > 0; n++ {
+		var lanes []lane
+		for range min(left, wave) {
+			lanes = append(lanes, interceptorLane(r, len(lanes)))
+		}
+		left -= len(lanes)
+		t.Run(fmt.Sprintf("wave %d", n), func(t *testing.T) { compare(t, 0, lanes) })
+	}
+}
+
+// interceptorLane makes a chain; the first of it goes round all kinds.
+func interceptorLane(r *rand.Rand, n int) lane {
+	var c chain
+	var kinds []string
+	for i := range 1 + r.IntN(3) {
+		at := n % len(interceptors)
+		if i > 0 {
+			at = r.IntN(len(interceptors))
+		}
+		c.names = append(c.names, fmt.Sprintf("i%d", i+1))
+		interceptors[at].add(r, &c)
+		kinds = append(kinds, interceptors[at].name)
+	}
+	b := events(r, 1+r.IntN(30), r.IntN(3) == 0)
+	l := lane{name: strings.Join(kinds, " "), conf: c.text(), input: batchText(b), feed: sendAvro(b, 1+r.IntN(len(b)))}
+	if c.replaces() && malformed(b) {
+		l.row = "`search_replace`: body without a match"
+	}
+	return l
+}
+
+// malformed reports whether a body is no text.
+func malformed(b flume.Batch) bool {
+	for _, e := range b {
+		if !utf8.Valid(e.Body) {
+			return true
+		}
+	}
+	return false
+}
