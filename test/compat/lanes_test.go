@@ -112,9 +112,9 @@ func compare(t *testing.T, quiet time.Duration, lanes []lane) {
 		})
 	}
 	told := feed(t, lanes, places)
-	for side, a := range agents {
+	for _, a := range agents {
 		settle(t, a, max(quiet, quietTime))
-		if side == 0 {
+		if a.Flavor == harness.Flume {
 			a.Kill(t) // every Avro source would take seconds to stop
 		} else {
 			a.Stop(t)
