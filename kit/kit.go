@@ -30,6 +30,7 @@ import (
 	"github.com/sluice-io/sluice/selector/replicating"
 	avrosink "github.com/sluice-io/sluice/sink/avro"
 	externalsink "github.com/sluice-io/sluice/sink/external"
+	"github.com/sluice-io/sluice/sink/fileroll"
 	kafkasink "github.com/sluice-io/sluice/sink/kafka"
 	"github.com/sluice-io/sluice/sink/logger"
 	"github.com/sluice-io/sluice/sink/null"
@@ -95,6 +96,7 @@ var Standard = agent.Kit{
 	Sinks: slices.Concat([]flume.Kind[flume.Sink]{
 		avrosink.Kind,
 		externalsink.Kind,
+		fileroll.Kind,
 		kafkasink.Kind,
 		logger.Kind,
 		null.Kind,

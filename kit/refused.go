@@ -96,7 +96,6 @@ var refusedChannels = []refusal{
 }
 
 var refusedSinks = []refusal{
-	{name: "file_roll", class: sinks + "RollingFileSink", why: later},
 	{name: "hdfs", class: sinks + "hdfs.HDFSEventSink", why: later},
 	{name: "irc", class: sinks + "irc.IRCSink", why: later},
 	{name: "http", class: sinks + "http.HttpSink", why: later},

@@ -21,9 +21,9 @@ import (
 
 	"github.com/sluice-io/sluice/conf"
 	"github.com/sluice-io/sluice/flume"
+	"github.com/sluice-io/sluice/flumetest"
 )
 
-// open reads settings as they stand behind "sink." in a file.
 func open(t testing.TB, lines ...string) *Serializer {
 	t.Helper()
 	s, problems := read(t, lines...)
@@ -35,26 +35,8 @@ func open(t testing.TB, lines ...string) *Serializer {
 
 func read(t testing.TB, lines ...string) (*Settings, conf.Problems) {
 	t.Helper()
-	text := "a.sinks = k\na.channels = c\na.channels.c.type = memory\na.sinks.k.channel = c\na.sinks.k.type = x\n"
-	for _, line := range lines {
-		text += "a.sinks.k." + line + "\n"
-	}
-	file := filepath.Join(t.TempDir(), "a.conf")
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	cfg, _, err := conf.Read([]string{file}, conf.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	agent := cfg.Agent("a")
-	if agent == nil {
-		t.Fatal("no agent")
-	}
-	s, section := new(Settings), agent.Sinks[0]
-	section.Get("channel")
-	section.Get("type") // the agent reads them
-	_, problems := conf.Bind(s, section)
+	s := new(Settings)
+	_, problems := conf.Bind(s, flumetest.Section(t, lines...))
 	return s, problems
 }
 
@@ -430,11 +412,11 @@ func TestSettings(t *testing.T) {
 		line string
 		want string
 	}{
-		{"serializer = hbase", `a.conf:6: a.sinks.k.serializer: "hbase" is not a serializer; there are TEXT,`},
+		{"serializer = hbase", `flume.conf:1: a1.components.x1.serializer: "hbase" is not a serializer; there are TEXT,`},
 		{"serializer.compressionCodec = lzo", "\"lzo\" is not one of null, deflate, snappy, bzip2, xz, zstandard; the default null is taken"},
 		{"serializer.syncIntervalBytes = 31", "31 is less than 32"},
-		{"serializer.columns = a b", "a.sinks.k.serializer.columns: has no effect with the serializer TEXT"},
-		{"serializer.schemaURL = hdfs://h/s", `a.sinks.k.serializer.schemaURL: "hdfs://h/s" is no http, https or file URL`},
+		{"serializer.columns = a b", "a1.components.x1.serializer.columns: has no effect with the serializer TEXT"},
+		{"serializer.schemaURL = hdfs://h/s", `a1.components.x1.serializer.schemaURL: "hdfs://h/s" is no http, https or file URL`},
 	} {
 		_, problems := read(t, x.line)
 		if text := fmt.Sprint(problems); !strings.Contains(text, x.want) {
