@@ -85,7 +85,7 @@ func (s *Settings) Declare(d *conf.Decl) {
 
 func (s *Settings) checkNames() error {
 	for _, x := range [][2]string{{"prefix", s.Prefix}, {"extension", s.Extension}} {
-		if strings.ContainsAny(x[1], "/\\\x00\n") {
+		if strings.ContainsAny(x[1], "/\x00\n") {
 			return conf.At("sink.pathManager."+x[0], fmt.Errorf("%q cannot be a part of the name of a file", x[1]))
 		}
 	}
