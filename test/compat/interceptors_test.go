@@ -5,6 +5,7 @@ package compat
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -184,4 +185,39 @@ func malformed(b flume.Batch) bool {
 		}
 	}
 	return false
+}
+
+// What differs on purpose, and what Sluice does there.
+func TestInterceptorRows(t *testing.T) {
+	events := func(bodies ...string) flume.Batch {
+		var b flume.Batch
+		for _, body := range bodies {
+			b = append(b, flume.Event{Body: []byte(body)})
+		}
+		return b
+	}
+	want := func(lines ...string) func([]string) error {
+		return func(got []string) error {
+			if !slices.Equal(got, lines) {
+				return fmt.Errorf("not %q", lines)
+			}
+			return nil
+		}
+	}
+	const one = "source.interceptors = i\nsource.interceptors.i."
+	extract := one + "type = regex_extractor\nsource.interceptors.i."
+	files := "\nsink.type = file_roll\nsink.sink.directory = {dir}\nsink.sink.rollInterval = 0\nsink.sink.serializer = HEADER_AND_TEXT\n"
+	compare(t, 0, []lane{
+		{name: "malformed text", conf: one + "type = search_replace\nsource.interceptors.i.searchPattern = a\n", feed: sendAvro(events("\xff", "\xffa"), 1),
+			row: "`search_replace`: body without a match", want: want("OK", "OK", `0: {} "\xff"`, `0: {} "`+"\ufffd"+`"`)},
+		{name: "no time", conf: extract + "regex = (.*)\nsource.interceptors.i.serializers = t\nsource.interceptors.i.serializers.t.name = timestamp\n" +
+			"source.interceptors.i.serializers.t.type = org.apache.flume.interceptor.RegexExtractorInterceptorMillisSerializer\n" +
+			"source.interceptors.i.serializers.t.pattern = yyyy\n", feed: sendAvro(events("never"), 1),
+			row: "`regex_extractor`: text that is no time", want: want("OK")},
+		{name: "a group without a match", outs: 1, conf: extract + "regex = (a)|(b)\nsource.interceptors.i.serializers = s t\nsource.interceptors.i.serializers.s.name = s\n" +
+			"source.interceptors.i.serializers.t.name = t" + files, feed: sendAvro(events("b"), 1), read: sortedHeaders,
+			row: "`regex_extractor`: optional group without a match", want: want("OK", "<ms>-1", `["t=b"] "b\n"`)},
+		{name: "lower case", conf: extract + "regex = (a)\nsource.interceptors.i.serializers = s\nsource.interceptors.i.serializers.s.name = s\n" +
+			"source.interceptors.i.serializers.s.type = DEFAULT\n", feed: sendAvro(events("a"), 1), want: want("OK", `0: {"s"="a"} "a"`)},
+	})
 }
