@@ -86,6 +86,9 @@ var interceptors = []struct {
 		if p.groups > 0 && r.IntN(2) == 0 {
 			with = pick(r, "[$1]", "$1$1", "$11", `$1\$1`)
 		}
+		if strings.Contains(p.text, "(?<key>") {
+			with = pick(r, "${val}=${key}", "$2=$1", "<${key}>")
+		}
 		c.maybe(r, "replaceString", with)
 		c.maybe(r, "charset", pick(r, "UTF-8", "utf-8", "ISO-8859-1", "UTF-8"))
 	}},
@@ -144,7 +147,7 @@ func (c *chain) replaces() bool {
 // Chains of interceptors of every kind, with random settings, over random events.
 func TestInterceptors(t *testing.T) {
 	r := stage.Rand(t)
-	const wave = 150 // lanes of one start
+	const wave = 160 // lanes of one start
 	left := stage.Count(1500, 160)
 	for n := 0; left > 0; n++ {
 		var lanes []lane
