@@ -255,25 +255,33 @@ func (named shapes) of(n *avro.SchemaNode, namespace string) (at *shape, err err
 var (
 	errShort = errors.New("it ends in the middle")
 	errDeep  = errors.New("it is nested too deeply")
+	errMany  = errors.New("it has too many parts without bytes")
 	errLong  = errors.New("a number is longer than Avro allows")
 )
 
-// deepest is how far data may be nested.
-const deepest = 1000
+const (
+	deepest = 1000    // how far data may be nested
+	perByte = 64      // how many parts a datum may have for each of its bytes, for records and nulls have none,
+	spare   = 1 << 20 // and how many more
+)
 
 // whole reports what keeps p from being one datum.
 func (s *shape) whole(p []byte) error {
-	rest, err := s.skip(p, 0)
+	parts := perByte*len(p) + spare
+	rest, err := s.skip(p, 0, &parts)
 	if err == nil && len(rest) > 0 {
 		err = fmt.Errorf("%d bytes follow it", len(rest))
 	}
 	return err
 }
 
-// skip goes over a datum and returns what follows it.
-func (s *shape) skip(p []byte, depth int) (_ []byte, err error) {
+// skip goes over a datum and returns what follows it. parts is how many more it may have.
+func (s *shape) skip(p []byte, depth int, parts *int) (_ []byte, err error) {
 	if depth > deepest {
 		return nil, errDeep
+	}
+	if *parts--; *parts < 0 {
+		return nil, errMany
 	}
 	switch s.kind {
 	case kindNothing:
@@ -312,22 +320,22 @@ func (s *shape) skip(p []byte, depth int) (_ []byte, err error) {
 		if s.kind == kindEnum {
 			return p, nil
 		}
-		return s.fields[n].skip(p, depth+1)
+		return s.fields[n].skip(p, depth+1, parts)
 	case kindRecord:
 		for _, f := range s.fields {
-			if p, err = f.skip(p, depth+1); err != nil {
+			if p, err = f.skip(p, depth+1, parts); err != nil {
 				return nil, err
 			}
 		}
 		return p, nil
 	case kindArray, kindMap:
-		return s.blocks(p, depth)
+		return s.blocks(p, depth, parts)
 	}
 	panic("BUG: a shape of no kind")
 }
 
 // blocks goes over the blocks of an array or a map.
-func (s *shape) blocks(p []byte, depth int) ([]byte, error) {
+func (s *shape) blocks(p []byte, depth int, parts *int) ([]byte, error) {
 	for {
 		n, rest, err := long(p)
 		if err != nil || n == 0 {
@@ -354,7 +362,7 @@ func (s *shape) blocks(p []byte, depth int) ([]byte, error) {
 					return nil, err
 				}
 			}
-			if p, err = s.fields[0].skip(p, depth+1); err != nil {
+			if p, err = s.fields[0].skip(p, depth+1, parts); err != nil {
 				return nil, err
 			}
 			if len(p) == before {

@@ -356,6 +356,19 @@ func TestData(t *testing.T) {
 	}
 }
 
+// A schema that says little can mean much.
+func TestHugeSchema(t *testing.T) {
+	inner := `{"type":"record","name":"r0","fields":[{"name":"n","type":"null"}]}`
+	for i := range 60 {
+		inner = fmt.Sprintf(`{"type":"record","name":"r%d","fields":[{"name":"a","type":%s},{"name":"b","type":"r%d"}]}`, i+1, inner, i)
+	}
+	s := open(t, "serializer = AVRO")
+	var f File
+	if _, err := s.Fit(t.Context(), &f, flume.Batch{made("", literalHeader, inner)}); !errors.Is(err, ErrUnfit) {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestSchemaURL(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "s.avsc")
 	if err := os.WriteFile(file, []byte(`"string"`), 0o600); err != nil {
@@ -421,6 +434,16 @@ func TestSettings(t *testing.T) {
 		_, problems := read(t, x.line)
 		if text := fmt.Sprint(problems); !strings.Contains(text, x.want) {
 			t.Errorf("%s: %s", x.line, text)
+		}
+	}
+}
+
+// Text can be gone on with; a container has its sync marker from the process that began it.
+func TestReopens(t *testing.T) {
+	for name, want := range map[string]bool{"TEXT": true, "HEADER_AND_TEXT": true, "COLUMNS": true, "AVRO_EVENT": false, "AVRO": false} {
+		s, _ := read(t, "serializer = "+name)
+		if s.Reopens() != want {
+			t.Errorf("%s: %v", name, !want)
 		}
 	}
 }

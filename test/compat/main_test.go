@@ -12,8 +12,8 @@
 // SLUICE_SCALE is how many there are. With SLUICE_AGENT=flume both are real Flume, which shows what the harness itself
 // does to the outcome.
 //
-//	test/interop -run 'TestInterceptors'                     all of them
-//	SLUICE_SEED=7 test/interop -run 'TestInterceptors/12'    lane 12 of an earlier run
+//	test/interop -run TestInterceptors                               all of them
+//	SLUICE_SEED=7 test/interop -run 'TestInterceptors/wave_0/12_'    case 12 of an earlier run
 package compat
 
 import (
