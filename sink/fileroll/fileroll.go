@@ -293,6 +293,7 @@ func (k *sink) begin() error {
 			}
 		}
 		if err != nil {
+			k.names.number-- // for the next try
 			return fmt.Errorf("beginning a file: %w", err)
 		}
 		k.created.Add(1)
