@@ -83,7 +83,13 @@ func collide(a, b flume.Endpoint) bool {
 	if (p.scheme == "udp") != (q.scheme == "udp") || x.port != y.port || x.port == "0" {
 		return false
 	}
-	return x.host == y.host || wildcard(x.host) || wildcard(y.host) || local(x.host) && local(y.host)
+	if wildcard(x.host) || wildcard(y.host) {
+		return true
+	}
+	if a, b := net.ParseIP(x.host), net.ParseIP(y.host); a != nil && b != nil {
+		return a.Equal(b) // 127.0.0.1 and 127.0.0.2 are two
+	}
+	return x.host == y.host || local(x.host) && local(y.host)
 }
 
 // A holding is a place that a component has for itself.

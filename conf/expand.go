@@ -284,6 +284,9 @@ func (x expanding) other(name string, hasFallback bool) (string, error) {
 		x.p.shell = append(x.p.shell, name)
 		return "${" + name + "}", nil
 	}
+	if !hasFallback && x.forGroup() {
+		return "${" + name + "}", nil
+	}
 	hint := ""
 	if inEnv {
 		hint = ", which is set,"
@@ -301,6 +304,13 @@ func (x expanding) forShell() bool {
 	}
 	shell, ok := x.keys[source+".shell"]
 	return ok && shell.text != ""
+}
+
+// forGroup reports whether the value is the replacement of a search_replace interceptor: there ${NAME} is a group of its
+// pattern, which Flume leaves alone too.
+func (x expanding) forGroup() bool {
+	interceptor, ok := strings.CutSuffix(x.p.key, ".replaceString")
+	return ok && strings.Contains(interceptor, ".interceptors.")
 }
 
 // isToken reports whether name is what stands between ${ and } for a config filter: NAME['key'], NAME["key"] or NAME[key].

@@ -244,3 +244,17 @@ func FuzzExpand(f *testing.F) {
 		}
 	})
 }
+
+// TestExpandForGroup: what names a group of a search_replace interceptor's pattern stays, as in Flume.
+func TestExpandForGroup(t *testing.T) {
+	const i = "a1.sources.r1.interceptors.i1."
+	c, problems := parse(t, Options{}, "a1.sources = r1", "a1.channels = c1", "a1.sources.r1.type = seq", "a1.sources.r1.channels = c1", "a1.channels.c1.type = memory",
+		"prefix = p", i+"replaceString = ${prefix}-${name}-${name:-x}", i+"searchPattern = ${name}")
+	if len(problems) != 1 || !strings.Contains(problems[0].String(), "searchPattern: ${name} is no key") {
+		t.Errorf("%s", problems)
+	}
+	v, _ := c.Agent("a1").Sources[0].Values.Get("interceptors.i1.replaceString")
+	if v.Text != "p-${name}-x" {
+		t.Errorf("%q", v.Text)
+	}
+}

@@ -31,6 +31,7 @@ import (
 	avrosink "github.com/sluice-io/sluice/sink/avro"
 	externalsink "github.com/sluice-io/sluice/sink/external"
 	httpsink "github.com/sluice-io/sluice/sink/http"
+	"github.com/sluice-io/sluice/sink/fileroll"
 	kafkasink "github.com/sluice-io/sluice/sink/kafka"
 	"github.com/sluice-io/sluice/sink/logger"
 	"github.com/sluice-io/sluice/sink/null"
@@ -99,6 +100,7 @@ var Standard = agent.Kit{
 		avrosink.Kind,
 		externalsink.Kind,
 		httpsink.Kind,
+		fileroll.Kind,
 		kafkasink.Kind,
 		logger.Kind,
 		null.Kind,

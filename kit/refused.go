@@ -95,7 +95,6 @@ var refusedChannels = []refusal{
 }
 
 var refusedSinks = []refusal{
-	{name: "file_roll", class: sinks + "RollingFileSink", why: later},
 	{name: "hdfs", class: sinks + "hdfs.HDFSEventSink", why: later},
 	{name: "irc", class: sinks + "irc.IRCSink", why: later},
 	{name: "hbase", class: sinks + "hbase.HBaseSink", why: java},

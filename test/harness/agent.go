@@ -253,22 +253,28 @@ func (a *Agent) end(signal syscall.Signal, limit time.Duration) bool {
 
 // Metric is a counter of the metrics page, "SOURCE.s1" and "EventAcceptedCount"; empty if it is not there.
 func (a *Agent) Metric(component, counter string) (string, error) {
+	page, err := a.MetricsPage()
+	return page[component][counter], err
+}
+
+// MetricsPage is the whole metrics page: components, counters, values.
+func (a *Agent) MetricsPage() (map[string]map[string]string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("http://127.0.0.1:%d/metrics", a.Metrics), nil)
 	if err != nil {
-		return "", fmt.Errorf("asking for metrics: %w", err)
+		return nil, fmt.Errorf("asking for metrics: %w", err)
 	}
 	answer, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return "", fmt.Errorf("asking for metrics: %w", err)
+		return nil, fmt.Errorf("asking for metrics: %w", err)
 	}
 	defer answer.Body.Close()
 	var page map[string]map[string]string // every value is a string, as in Flume
 	if err := json.NewDecoder(answer.Body).Decode(&page); err != nil {
-		return "", fmt.Errorf("reading metrics: %w", err)
+		return nil, fmt.Errorf("reading metrics: %w", err)
 	}
-	return page[component][counter], nil
+	return page, nil
 }
 
 // A Result is what a command did.

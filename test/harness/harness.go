@@ -72,6 +72,18 @@ func Open(ctx context.Context) (*Stage, error) {
 	return s, nil
 }
 
+// OpenAgents makes a stage without a broker, a KDC and key stores, for tests of agents alone.
+func OpenAgents(ctx context.Context) (*Stage, error) {
+	s, err := prepare()
+	if err != nil {
+		return nil, err
+	}
+	if err := s.build(ctx); err != nil {
+		return nil, errors.Join(err, s.Close(true))
+	}
+	return s, nil
+}
+
 func prepare() (*Stage, error) {
 	_, here, _, ok := runtime.Caller(0)
 	if !ok {
@@ -123,13 +135,8 @@ func prepare() (*Stage, error) {
 }
 
 func (s *Stage) start(ctx context.Context) error {
-	if err := os.MkdirAll(s.Dir, 0o755); err != nil {
-		return fmt.Errorf("making the stage's folder: %w", err)
-	}
-	if !s.StandIn {
-		if err := s.build(ctx); err != nil {
-			return err
-		}
+	if err := s.build(ctx); err != nil {
+		return err
 	}
 	var err error
 	if s.TLS, err = makeKeyStores(ctx, filepath.Join(s.Dir, "tls")); err != nil {
@@ -139,9 +146,12 @@ func (s *Stage) start(ctx context.Context) error {
 	return err
 }
 
-// build makes bin/sluice, unless SLUICE_BIN names a binary to test.
+// build makes the stage's folder and bin/sluice, unless SLUICE_BIN names a binary to test or none is.
 func (s *Stage) build(ctx context.Context) error {
-	if os.Getenv("SLUICE_BIN") != "" {
+	if err := os.MkdirAll(s.Dir, 0o755); err != nil {
+		return fmt.Errorf("making the stage's folder: %w", err)
+	}
+	if s.StandIn || os.Getenv("SLUICE_BIN") != "" {
 		return nil
 	}
 	cmd := exec.CommandContext(ctx, "go", "build", "-o", s.Binary(), "./cmd/sluice")
