@@ -21,12 +21,12 @@ import (
 )
 
 // The directories of a log change hands between real Flume and Sluice, fifty times in each of its forms in a full run and
-// a hundred times in all in a small one, clean and after SIGKILL. Package wal plays our side and counts.
+// fifty times in all in a small one, clean and after SIGKILL. Package wal plays our side and counts.
 func TestPingPong(t *testing.T) {
 	if stage.StandIn {
 		t.Skip("Flume against itself")
 	}
-	rounds := stage.Count(50, 17)
+	rounds := stage.Count(50, 9)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "go", "test", "-tags", "interop", "-count=1", "-v", "-timeout=20m", "-parallel=2", "-run", "^TestPingPong$|^TestFlumeOpensWhatWeRepaired$|^TestLocksAgainstFlume$", "./internal/wal")
