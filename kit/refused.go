@@ -68,7 +68,6 @@ var refusedSources = []refusal{
 	{name: "syslogudp", class: sources + "SyslogUDPSource", why: later},
 	{name: "spooldir", class: sources + "SpoolDirectorySource", why: later},
 	{name: "http", class: sources + "http.HTTPSource", why: later},
-	{name: "taildir", class: sources + "taildir.TaildirSource", why: later},
 	{name: "stress", class: sources + "StressSource", own: true, why: later},
 	{name: "jms", class: sources + "jms.JMSSource", why: java},
 	{name: "avrolegacy", class: sources + "avroLegacy.AvroLegacySource", own: true, why: never},
