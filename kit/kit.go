@@ -36,6 +36,7 @@ import (
 	"github.com/sluice-io/sluice/source/netcat"
 	"github.com/sluice-io/sluice/source/scribe"
 	"github.com/sluice-io/sluice/source/seq"
+	"github.com/sluice-io/sluice/source/spooldir"
 	"github.com/sluice-io/sluice/source/taildir"
 	"github.com/sluice-io/sluice/source/thrift"
 )
@@ -48,6 +49,7 @@ var Standard = agent.Kit{
 		netcat.Kind,
 		scribe.Kind,
 		seq.Kind,
+		spooldir.Kind,
 		taildir.Kind,
 		thrift.Kind,
 	}, refused[flume.Source]("source", refusedSources)),

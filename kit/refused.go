@@ -66,7 +66,6 @@ var refusedSources = []refusal{
 	{name: "syslogtcp", class: sources + "SyslogTcpSource", why: later},
 	{name: "multiport_syslogtcp", class: sources + "MultiportSyslogTCPSource", why: later},
 	{name: "syslogudp", class: sources + "SyslogUDPSource", why: later},
-	{name: "spooldir", class: sources + "SpoolDirectorySource", why: later},
 	{name: "http", class: sources + "http.HTTPSource", why: later},
 	{name: "stress", class: sources + "StressSource", own: true, why: later},
 	{name: "jms", class: sources + "jms.JMSSource", why: java},

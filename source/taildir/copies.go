@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/sluice-io/sluice/internal/unzip"
 )
 
 const (
@@ -22,7 +24,7 @@ func (s *source) settle(st *stream, now time.Time) (ready bool, err error) {
 	if st.settled {
 		return true, nil
 	}
-	if st.zipped && !isZipped(st.f) {
+	if st.zipped && !unzip.Packed(st.f) {
 		if now.Sub(st.grown) < holdPlain {
 			return false, nil // nothing is written yet, perhaps
 		}

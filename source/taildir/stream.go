@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/sluice-io/sluice/flume"
+	"github.com/sluice-io/sluice/internal/unzip"
 )
 
 // A stream is what one file holds, followed wherever its name goes. When the file is written anew that is another stream.
@@ -19,8 +20,8 @@ type stream struct {
 	headers flume.Headers // of each of its events
 	zipped  bool
 
-	f       *os.File  // nil: not open
-	content *unzipped // of an open packed one
+	f       *os.File      // nil: not open
+	content *unzip.Reader // of an open packed one
 
 	pos        int64 // up to here its events have been emitted
 	head, tail print // of the content's first bytes, and of the last ones before pos
@@ -80,7 +81,7 @@ func (st *stream) ReadAt(p []byte, off int64) (int, error) {
 	}
 	if st.content == nil {
 		var err error
-		if st.content, err = newUnzipped(st.f); err != nil {
+		if st.content, err = unzip.New(st.f); err != nil {
 			return 0, err
 		}
 	}

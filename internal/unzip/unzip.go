@@ -1,38 +1,39 @@
-package taildir
+// Package unzip reads what gzip has packed, from any place on.
+package unzip
 
 import (
 	"bufio"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 
 	"github.com/klauspost/compress/gzip"
 )
 
-// An unzipped is the content of a file that gzip has packed. It is read from front to back; what was read last can be
-// read again.
-type unzipped struct {
-	f    *os.File
+// A Reader reads the content of a packed file. It unpacks from front to back and keeps what was read last, so that it
+// can be read again, and goes back to the front for what is before that. It holds about as many bytes as the largest read.
+type Reader struct {
+	f    io.ReaderAt
 	z    *gzip.Reader
 	at   int64  // where in the content have begins
 	have []byte // of the content
 	end  error  // io.EOF: the content ends behind have
 }
 
-// isZipped reports whether the file begins as a packed one.
-func isZipped(f *os.File) bool {
+// Packed reports whether a file begins as a packed one.
+func Packed(f io.ReaderAt) bool {
 	var magic [2]byte
 	_, err := f.ReadAt(magic[:], 0)
 	return err == nil && magic == [2]byte{0x1f, 0x8b}
 }
 
-func newUnzipped(f *os.File) (*unzipped, error) {
+// New begins at the front of a packed file.
+func New(f io.ReaderAt) (*Reader, error) {
 	z, err := gzip.NewReader(bufio.NewReaderSize(io.NewSectionReader(f, 0, 1<<62), 64<<10))
 	if err != nil {
 		return nil, unpacking(err)
 	}
-	return &unzipped{f: f, z: z}, nil
+	return &Reader{f: f, z: z}, nil
 }
 
 func unpacking(err error) error {
@@ -44,9 +45,9 @@ func unpacking(err error) error {
 
 // ReadAt reads the content from off on. The error is io.EOF at its end; it wraps io.ErrUnexpectedEOF where the file ends
 // before.
-func (u *unzipped) ReadAt(p []byte, off int64) (int, error) {
+func (u *Reader) ReadAt(p []byte, off int64) (int, error) {
 	if off < u.at {
-		again, err := newUnzipped(u.f)
+		again, err := New(u.f)
 		if err != nil {
 			return 0, err
 		}
