@@ -43,6 +43,7 @@ const (
 
 	mostMetadata = 16 << 20
 	mostBlock    = 128 << 20 // of a block, packed and unpacked
+	mostEmpty    = 1 << 20   // records of a block that take no bytes
 )
 
 func newRecords(in io.ReaderAt, position int64, typ schemaType) (*records, error) {
@@ -164,7 +165,7 @@ func (r *records) next() error {
 		switch {
 		case in.err != nil:
 			return fmt.Errorf("reading the block at byte %d: %w", r.at, in.err)
-		case count < 0:
+		case count < 0 || r.shape.zeroes && count > mostEmpty:
 			return damaged("the block at byte %d has %d records", r.at, count)
 		case !bytes.Equal(sync, r.sync[:]):
 			return damaged("behind the block at byte %d there is no sync marker", r.at)

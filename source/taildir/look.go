@@ -83,6 +83,9 @@ func (s *source) look(now time.Time) []*stream {
 			s.looking.Report(slog.LevelWarn, fmt.Errorf("listing the files of group %s: %w", s.settings.groups[f.group].name, err), s.settings.pollDelay)
 			continue
 		}
+		if len(names) == 0 && s.round == 1 {
+			s.log.Warn("No file matches yet", "group", s.settings.groups[f.group].name, "directory", f.dir, "pattern", s.settings.groups[f.group].pattern)
+		}
 		for _, name := range names {
 			path := filepath.Join(f.dir, name)
 			i, err := stat(path)
