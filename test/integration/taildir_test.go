@@ -102,8 +102,7 @@ func (l *logger) rotate() error {
 			}
 			delete(l.last, name)
 			if n == keptLogs {
-				l.arrived(number)
-				if err := os.Remove(name); err != nil {
+				if err := errors.Join(l.arrived(number), os.Remove(name)); err != nil {
 					return err
 				}
 				l.did["removed"]++
@@ -142,15 +141,14 @@ func (l *logger) rotate() error {
 	return nil
 }
 
-// arrived waits until everything up to a line has come out, and some more: what is removed before it was read nobody can
-// deliver.
-func (l *logger) arrived(number int) {
-	for end := time.Now().Add(time.Minute); time.Now().Before(end); {
-		if _, seen := l.ledger.Count(); seen > min(number+2000, l.next-1) {
-			return
+// arrived waits until every line up to one has come out: what is removed before it was read nobody can deliver.
+func (l *logger) arrived(number int) error {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		if l.ledger.Has(0, number+1) {
+			return nil
 		}
-		time.Sleep(5 * time.Millisecond)
 	}
+	return fmt.Errorf("not all lines up to %d come out", number)
 }
 
 func copied(from, to string) (err error) {
