@@ -39,7 +39,7 @@ func (s *source) settle(st *stream, now time.Time) (ready bool, err error) {
 		held, err = s.held(st, now)
 	}
 	if st.zipped && errors.Is(err, io.ErrUnexpectedEOF) { // it is being packed
-		if held, err = now.Sub(st.grown) < holdPacked, nil; !held {
+		if held, err = s.waits(st, now), nil; !held {
 			s.log.Warn("A packed file does not end; what can be unpacked of it is read", "file", st.path)
 		}
 	}
@@ -131,13 +131,6 @@ func (s *source) mayBeOf(st, old *stream) bool {
 // held reports whether st looks like a copy of a stream that is still there. One that is no longer what it was is
 // restarted, and st may be a copy of what it has been.
 func (s *source) held(st *stream, now time.Time) (bool, error) {
-	hold := holdPlain
-	if st.zipped {
-		hold = holdPacked
-	}
-	if now.Sub(st.grown) >= hold {
-		return false, nil
-	}
 	var begin [printSize]byte
 	n, err := st.read(begin[:], 0)
 	if err != nil {
@@ -160,10 +153,23 @@ func (s *source) held(st *stream, now time.Time) (bool, error) {
 			copied = st.follows
 		}
 		if ok, err := copied(other); ok || err != nil {
-			return ok, err
+			return ok && s.waits(st, now), err
 		}
 	}
 	return false, nil
+}
+
+// waits reports whether a copy still waits for the end of what it is a copy of. The wait begins when it is seen to be one,
+// which may be late: channels can hold up the source.
+func (s *source) waits(st *stream, now time.Time) bool {
+	if st.asked.Before(st.grown) {
+		st.asked = now
+	}
+	hold := holdPlain
+	if st.zipped {
+		hold = holdPacked
+	}
+	return now.Sub(st.asked) < hold
 }
 
 // whole reports whether a stream's file still has what was read from it. If not, it is restarted.

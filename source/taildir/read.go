@@ -106,7 +106,10 @@ func (s *source) drain(ctx context.Context, emit flume.Emit, st *stream) (more b
 		}
 		switch left := n - int(st.pos-s.base); {
 		case ended:
-			st.tried, st.scanned = st.size, st.pos+int64(left)
+			st.tried, st.scanned = s.base+int64(n), st.pos+int64(left)
+			if st.zipped {
+				st.tried = st.size
+			}
 			if ripe != unripe {
 				st.flushed, st.flushedAs = st.size, ripe
 			}

@@ -34,6 +34,7 @@ type stream struct {
 
 	first    time.Time // when this run has seen it first
 	grown    time.Time // when it was seen to change last
+	asked    time.Time // when it was found to be a copy, after it had grown last
 	gone     time.Time // since when no name leads to it; zero: one does
 	lostAt   time.Time // of a lost one: when its file was cut short or removed; zero: before this run
 	round    uint64    // the last look that has seen it
