@@ -64,9 +64,8 @@ type Settings struct {
 	schema   schemaType
 	maxBlob  int
 
-	kind           string
-	inSet, outSet  charset.Charset
-	inBad, outGood bool
+	kind          string
+	inSet, outSet charset.Charset
 }
 
 // The deserializers and their classes.

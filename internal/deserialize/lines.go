@@ -182,6 +182,7 @@ func (l *lines) name() string {
 		return "US-ASCII"
 	case charset.UTF16BE, charset.UTF16LE:
 		return "UTF-16"
+	default:
+		return "UTF-8"
 	}
-	return "UTF-8"
 }

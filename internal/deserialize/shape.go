@@ -168,11 +168,12 @@ func (s *shape) skip(b []byte, depth int) (int, error) {
 		}
 		m, err := s.parts[branch].skip(b[n:], depth+1)
 		return n + m, err
+	default:
+		if s.size > int64(len(b)) {
+			return 0, errShort
+		}
+		return int(s.size), nil
 	}
-	if s.size > int64(len(b)) {
-		return 0, errShort
-	}
-	return int(s.size), nil
 }
 
 func (s *shape) skipItems(b []byte, depth int) (int, error) {

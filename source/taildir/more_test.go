@@ -287,7 +287,6 @@ func TestOneSourceForAPositionFile(t *testing.T) {
 }
 
 func TestProblems(t *testing.T) {
-	const p = "flume.conf:1: a1.components.x1."
 	for _, x := range []struct{ settings, want string }{
 		{"filegroups = a", "filegroups: a has no filegroups.a"},
 		{"filegroups = a b|filegroups.a = /x/y", "filegroups: b has no filegroups.b"},
@@ -304,7 +303,6 @@ func TestProblems(t *testing.T) {
 			t.Errorf("%s: %v", x.settings, problems)
 		}
 	}
-	_ = p
 	sec := flumetest.Section(t, "filegroups = a", "filegroups.a = /var//log/x.*/", "headers.a.k.l = v")
 	var s Settings
 	if _, problems := conf.Bind(&s, sec); len(problems) > 0 || s.groups[0].dir != "/var/log" || s.groups[0].pattern.String() != "x.*" {
