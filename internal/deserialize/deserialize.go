@@ -129,6 +129,9 @@ func find(c *charset.Charset, name string) error {
 	return nil
 }
 
+// String is what decides whether a file can be read: two that have the same fail at the same place.
+func (s *Settings) String() string { return s.kind + " " + s.in + " " + string(s.onError) }
+
 // Open reads in from a position on: 0, or one that a Deserializer has given.
 func (s *Settings) Open(in io.ReaderAt, position int64) (Deserializer, error) {
 	switch s.kind {

@@ -19,18 +19,19 @@ type aside struct {
 	Position int64     `json:"position"`
 	Size     int64     `json:"size"`
 	Changed  time.Time `json:"changed"`
+	Settings string    `json:"settings"` // with which it could not be
 }
 
 const failedSuffix = ".failed"
 
 // setAside leaves a file alone until it is changed or its mark is removed.
 func (s *source) setAside(c candidate, position int64, reason error) {
-	a := aside{File: c.path, Reason: reason.Error(), Position: position, Size: c.size, Changed: c.time}
+	a := aside{File: c.path, Reason: reason.Error(), Position: position, Size: c.size, Changed: c.time, Settings: s.settings.deserialize.String()}
 	if i, err := os.Stat(c.path); err == nil {
 		a.Size, a.Changed = i.Size(), i.ModTime()
 	}
 	mark := s.mark(c, failedSuffix)
-	s.log.Error("A file is set aside: what comes before the place was delivered, the rest is not. Change the file to have it read on from there, or remove the mark to have it read from its beginning",
+	s.log.Error("A file is set aside: what comes before the place was delivered, the rest is not. Change the file, or the settings, to have it read on from there, or remove the mark to have it read from its beginning",
 		"file", c.path, "position", position, "error", reason, "mark", mark)
 	s.asides[c.name] = a
 	text, err := json.Marshal(a)
@@ -46,7 +47,8 @@ func (s *source) setAside(c candidate, position int64, reason error) {
 	}
 }
 
-// isAside reports whether a file is to be left alone. One that was changed goes on where it was left.
+// isAside reports whether a file is to be left alone. One that was changed goes on where it was left, and so does one that
+// is to be read otherwise.
 func (s *source) isAside(c candidate) bool {
 	a, ok := s.asides[c.name]
 	if !ok {
@@ -59,14 +61,14 @@ func (s *source) isAside(c candidate) bool {
 			return false
 		}
 	}
-	if a.Size == c.size && a.Changed.Equal(c.time) {
+	if a.Size == c.size && a.Changed.Equal(c.time) && a.Settings == s.settings.deserialize.String() {
 		return true
 	}
 	s.takeBack(c)
 	if a.Position <= c.size || s.settings.decompress {
 		s.resume[c.name] = a.Position
 	}
-	s.log.Info("A file that was set aside was changed and is read on", "file", c.path, "position", s.resume[c.name])
+	s.log.Info("A file that was set aside was changed, or the settings were, and is read on", "file", c.path, "position", s.resume[c.name])
 	return false
 }
 

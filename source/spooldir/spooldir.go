@@ -17,8 +17,8 @@
 //     others go on. Flume's source ends there.
 //   - A file with nothing in it is one event with an empty body, as in Flume.
 //
-// A mark is a JSON object with file, reason, position, size and time of change. The file is read again when it is changed,
-// from that position on, and when the mark is removed, from its beginning.
+// A mark is a JSON object with file, reason, position, size, time of change and settings. When the file is changed, or is
+// to be read with other settings, it is read on from that position; when the mark is removed, from its beginning.
 package spooldir
 
 import (

@@ -245,6 +245,11 @@ func TestAside(t *testing.T) {
 	s.becomes(meta, lock, ".flumespool/bad.failed", "bad", "bad.COMPLETED", "fine.COMPLETED", "late.COMPLETED")
 	s.must(os.Remove(s.path(".flumespool/bad.failed")))
 	expect(t, r.Await(t, 5)[4:], "x")
+	s.becomes(meta, lock, ".flumespool/bad.failed", "bad", "bad.COMPLETED", "fine.COMPLETED", "late.COMPLETED")
+	r.Stop()
+	s.must(r.Close())
+	expect(t, s.run("decodeErrorPolicy = REPLACE").Await(t, 1), "\ufffd")
+	s.becomes(lock, "bad.1.COMPLETED", "bad.COMPLETED", "fine.COMPLETED", "late.COMPLETED")
 }
 
 func TestPassedOver(t *testing.T) {

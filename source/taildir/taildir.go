@@ -134,6 +134,7 @@ func (s *Settings) check() error {
 		problems = append(problems, conf.Warn(key, fmt.Errorf(format, args...)))
 	}
 	s.groups = nil
+	unreadable := false
 	for i, name := range s.names {
 		path, ok := s.paths.Get(name)
 		if slices.Contains(s.names[:i], name) {
@@ -147,13 +148,12 @@ func (s *Settings) check() error {
 		g, err := newGroup(name, path.Text)
 		if err != nil {
 			problem("filegroups."+name, "%w", err)
+			unreadable = true
 			continue
 		}
 		s.groups = append(s.groups, g)
 	}
-	if len(s.groups) == 0 && len(problems) == 0 {
-		problem("filegroups", "names no group")
-	} else if len(s.groups) == 0 {
+	if len(s.groups) == 0 && !unreadable {
 		problem("filegroups", "there is no group that has files: filegroups.NAME = /DIR/PATTERN")
 	}
 	for _, v := range s.paths {
