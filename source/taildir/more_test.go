@@ -342,3 +342,31 @@ func FuzzJournal(f *testing.F) {
 		}
 	})
 }
+
+// A batch costs the same number of allocations whatever its size.
+func TestAllocations(t *testing.T) {
+	env := flumetest.NewEnv()
+	env.TransactionCapacity = 10_000
+	s := newSite(t, "byteOffsetHeader = true", "fileHeader = true")
+	r, ok := flumetest.OpenIn(t, env, Kind, s.settings()...).(*source)
+	if !ok {
+		t.Fatal("it is another source")
+	}
+	defer r.Close()
+	r.buf = []byte(lines(0, 1000))
+	st := &stream{path: s.path("app.log")}
+	r.label(st)
+	for _, n := range []int{10, 1000} {
+		data := r.buf[:len(lines(0, n))]
+		r.events = r.cut(r.events[:0], data, 0, unripe)
+		if len(r.events) != n {
+			t.Fatalf("%d events", len(r.events))
+		}
+		if got := testing.AllocsPerRun(20, func() {
+			r.events = r.cut(r.events[:0], data, 0, unripe)
+			r.batch(st, r.events)
+		}); got > 5 {
+			t.Errorf("%d events cost %v allocations", n, got)
+		}
+	}
+}
