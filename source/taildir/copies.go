@@ -47,7 +47,7 @@ func (s *source) settle(st *stream, now time.Time) (ready bool, err error) {
 		return false, err
 	}
 	st.settled = true
-	if found {
+	if st.pos > 0 {
 		s.note(st.record(s.settings.groups, false))
 	}
 	return true, nil
@@ -128,8 +128,8 @@ func (s *source) mayBeOf(st, old *stream) bool {
 	return !st.first.After(end.Add(slack))
 }
 
-// held reports whether st looks like a copy of a stream that is still there. One that is no longer what it was is
-// restarted, and st may be a copy of what it has been.
+// held reports whether st has to wait, since it looks like a copy of a stream that is still there. One that is no longer what
+// it was, or was removed, is lost, and st may go on with it.
 func (s *source) held(st *stream, now time.Time) (bool, error) {
 	var begin [printSize]byte
 	n, err := st.read(begin[:], 0)
@@ -143,18 +143,30 @@ func (s *source) held(st *stream, now time.Time) (bool, error) {
 		}
 		whole, err := s.whole(other, now)
 		switch {
-		case err != nil: // it cannot be asked
-			continue
+		case err != nil: // its name is gone; soon it is lost
+			return s.waits(st, now), nil
 		case !whole:
-			return s.inherit(st)
+			_, err := s.inherit(st)
+			return false, err
 		}
 		copied := st.starts
 		if st.zipped {
 			copied = st.follows
 		}
-		if ok, err := copied(other); ok || err != nil {
-			return ok && s.waits(st, now), err
+		ok, err := copied(other)
+		switch {
+		case err != nil:
+			return false, err
+		case !ok:
+			continue
+		case other.links > 0:
+			return s.waits(st, now), nil
+		case other.pos < other.size: // removed, and not read to its end yet
+			return true, nil
 		}
+		s.lose(other, now)
+		_, err = s.inherit(st)
+		return false, err
 	}
 	return false, nil
 }

@@ -110,7 +110,7 @@ func (s *source) look(now time.Time) []*stream {
 		}
 	}
 	slices.SortFunc(pending, func(a, b *stream) int {
-		return cmp.Or(cmp.Compare(a.changed, b.changed), strings.Compare(a.path, b.path))
+		return cmp.Or(cmp.Compare(a.changed, b.changed), strings.Compare(b.path, a.path)) // app.log.1 is older than app.log
 	})
 	return pending
 }

@@ -250,6 +250,27 @@ func TestAlike(t *testing.T) {
 	}
 }
 
+// A file that is packed, while it is open or closed, is known again at once: nobody has to wait for the end of a hold.
+func TestPackedIsKnown(t *testing.T) {
+	for _, idle := range []string{"20", "100000"} {
+		t.Run(idle, func(t *testing.T) {
+			s := newSite(t, "idleTimeout = "+idle)
+			s.add("app.log.1", lines(0, 100))
+			r := s.run()
+			all(t, r, 0, 100)
+			time.Sleep(60 * time.Millisecond)
+			s.zip("app.log.1")
+			for end := time.Now().Add(10 * time.Second); !strings.Contains(r.Logged(), "is the copy of one"); time.Sleep(5 * time.Millisecond) {
+				if time.Now().After(end) {
+					t.Fatal(r.Logged())
+				}
+			}
+			s.add("app.log", lines(100, 3))
+			all(t, r, 0, 103)
+		})
+	}
+}
+
 func TestChannelsRefuse(t *testing.T) {
 	s := newSite(t, "backoffSleepIncrement = 1", "maxBackoffSleep = 2", "batchSize = 7")
 	s.add("app.log", lines(0, 50)+strings.Repeat("x", 5000)+"\n"+lines(50, 10))

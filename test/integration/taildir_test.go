@@ -175,9 +175,13 @@ func packed(from, to string) error {
 	if err != nil {
 		return err
 	}
+	i, err := in.Stat()
+	if err != nil {
+		return err
+	}
 	z := gzip.NewWriter(out)
 	_, err = io.Copy(z, in)
-	return errors.Join(err, z.Close(), out.Close(), os.Remove(from))
+	return errors.Join(err, z.Close(), out.Close(), os.Chtimes(to, i.ModTime(), i.ModTime()), os.Remove(from)) // as gzip does it
 }
 
 // tailing is an agent with a taildir source, a file channel and an Avro sink.
