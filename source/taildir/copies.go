@@ -33,8 +33,8 @@ func (s *source) settle(st *stream, now time.Time) (ready bool, err error) {
 	if st.given >= 0 {
 		return true, s.takeOver(st)
 	}
-	found, err := s.inherit(st)
 	held := false
+	found, err := s.inherit(st)
 	if err == nil && !found {
 		held, err = s.held(st, now)
 	}
@@ -47,9 +47,6 @@ func (s *source) settle(st *stream, now time.Time) (ready bool, err error) {
 		return false, err
 	}
 	st.settled = true
-	if st.pos > 0 {
-		s.note(st.record(s.settings.groups, false))
-	}
 	return true, nil
 }
 
@@ -89,8 +86,12 @@ func length(st *stream) (int64, error) {
 	}
 }
 
-// inherit takes a lost stream over if st is a copy of it.
+// inherit takes a lost stream over if st is a copy of it. A copy is complete before its original ends, but may not have been
+// when it was looked at.
 func (s *source) inherit(st *stream) (bool, error) {
+	if err := st.refresh(); err != nil {
+		return false, err
+	}
 	for i, old := range slices.Backward(s.lost) {
 		if !s.mayBeOf(st, old) {
 			continue
@@ -105,6 +106,7 @@ func (s *source) inherit(st *stream) (bool, error) {
 		s.lost = slices.Delete(s.lost, i, i+1)
 		st.head, st.tail = old.head, old.tail
 		st.move(old.pos)
+		s.note(st.record(s.settings.groups, false)) // first: a kill in between must not forget both
 		s.note(record{ID: old.id, Gone: true})
 		s.log.Info("A file is the copy of one that is no longer there and is read from where that one was left", "file", st.path, "copyOf", old.path, "position", st.pos)
 		return true, nil

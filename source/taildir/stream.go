@@ -65,6 +65,19 @@ func (st *stream) open() error {
 	return nil
 }
 
+// refresh looks at the open file again.
+func (st *stream) refresh() error {
+	i, err := statOpen(st.f)
+	if err != nil {
+		return err
+	}
+	if st.zipped && i.changed != st.changed {
+		st.content = nil
+	}
+	st.info = i
+	return nil
+}
+
 // errMoved says that the name leads to another file by now; the next look finds out where the file is.
 var errMoved = errors.New("it is another file by now")
 
