@@ -71,7 +71,8 @@ func (st *stream) refresh() error {
 	if err != nil {
 		return err
 	}
-	if st.zipped && i.changed != st.changed {
+	if i.size != st.size || i.changed != st.changed {
+		st.grown = time.Now()
 		st.content = nil
 	}
 	st.info = i
