@@ -139,8 +139,8 @@ func (s *source) held(st *stream, now time.Time) (bool, error) {
 		return false, err
 	}
 	for _, other := range s.streams {
-		if other == st || !other.settled || other.zipped || other.pos == 0 || !other.restored && other.first.Equal(st.first) ||
-			other.head.n > n || printOf(begin[:other.head.n]) != other.head {
+		if other == st || !other.settled || other.zipped || other.pos == 0 || other.head.n > n ||
+			printOf(begin[:other.head.n]) != other.head {
 			continue
 		}
 		whole, err := s.whole(other, now)
