@@ -110,6 +110,9 @@ func (s *source) look(now time.Time) []*stream {
 		}
 	}
 	slices.SortFunc(pending, func(a, b *stream) int {
+		if gone := b.gone.Compare(a.gone); gone != 0 && (a.gone.IsZero() || b.gone.IsZero()) {
+			return gone // what no name leads to any more comes first, so that what was packed from it is known
+		}
 		return cmp.Or(cmp.Compare(a.changed, b.changed), strings.Compare(b.path, a.path)) // app.log.1 is older than app.log
 	})
 	return pending

@@ -391,3 +391,32 @@ func TestAllocations(t *testing.T) {
 		}
 	}
 }
+
+// A file that was not read at all, but is open, is removed when it has been packed: it is read once.
+func TestPackedUnread(t *testing.T) {
+	s := newSite(t)
+	s.add("app.log", lines(0, 100))
+	r, ok := flumetest.OpenIn(t, flumetest.NewEnv(), Kind, s.settings()...).(*source)
+	if !ok {
+		t.Fatal("it is another source")
+	}
+	defer r.Close()
+	var in flumetest.Inbox
+	round := func() {
+		for range 3 {
+			r.readAll(t.Context(), in.Emit, r.look(time.Now()))
+		}
+	}
+	round()
+	s.must(os.WriteFile(s.path("app.log"), []byte(lines(100, 50)), 0o644)) // cut short, and not read yet
+	r.look(time.Now())
+	s.zip("app.log")
+	round()
+	got := numbers(t, in.Await(t, 150))
+	if slices.Sort(got); len(got) != 150 || got[149] != 149 {
+		t.Errorf("%d events: %v", len(got), got)
+	}
+	for _, st := range r.streams {
+		st.close()
+	}
+}
