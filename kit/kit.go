@@ -30,8 +30,8 @@ import (
 	"github.com/sluice-io/sluice/selector/replicating"
 	avrosink "github.com/sluice-io/sluice/sink/avro"
 	externalsink "github.com/sluice-io/sluice/sink/external"
-	httpsink "github.com/sluice-io/sluice/sink/http"
 	"github.com/sluice-io/sluice/sink/fileroll"
+	httpsink "github.com/sluice-io/sluice/sink/http"
 	kafkasink "github.com/sluice-io/sluice/sink/kafka"
 	"github.com/sluice-io/sluice/sink/logger"
 	"github.com/sluice-io/sluice/sink/null"
@@ -49,9 +49,11 @@ import (
 	"github.com/sluice-io/sluice/source/netcatudp"
 	"github.com/sluice-io/sluice/source/scribe"
 	"github.com/sluice-io/sluice/source/seq"
+	"github.com/sluice-io/sluice/source/spooldir"
 	"github.com/sluice-io/sluice/source/stress"
 	"github.com/sluice-io/sluice/source/syslogtcp"
 	"github.com/sluice-io/sluice/source/syslogudp"
+	"github.com/sluice-io/sluice/source/taildir"
 	"github.com/sluice-io/sluice/source/thrift"
 )
 
@@ -71,6 +73,8 @@ var Standard = agent.Kit{
 		stress.Kind,
 		syslogtcp.Kind,
 		syslogudp.Kind,
+		spooldir.Kind,
+		taildir.Kind,
 		thrift.Kind,
 	}, refused[flume.Source]("source", refusedSources)),
 	Interceptors: slices.Concat([]flume.Kind[flume.Interceptor]{

@@ -73,8 +73,6 @@ const (
 )
 
 var refusedSources = []refusal{
-	{name: "spooldir", class: sources + "SpoolDirectorySource", why: later},
-	{name: "taildir", class: sources + "taildir.TaildirSource", why: later},
 	{name: "jms", class: sources + "jms.JMSSource", why: java},
 	{name: "avrolegacy", class: sources + "avroLegacy.AvroLegacySource", own: true, why: never},
 	{name: "thriftlegacy", class: sources + "thriftLegacy.ThriftLegacySource", own: true, why: never},

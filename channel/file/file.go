@@ -34,7 +34,6 @@ package file
 import (
 	"errors"
 	"fmt"
-	"os/user"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -42,6 +41,7 @@ import (
 
 	"github.com/sluice-io/sluice/conf"
 	"github.com/sluice-io/sluice/flume"
+	"github.com/sluice-io/sluice/internal/home"
 	"github.com/sluice-io/sluice/internal/wal"
 )
 
@@ -100,10 +100,10 @@ func (s *Settings) Declare(d *conf.Decl) {
 func (s *Settings) DeclareLog(d *conf.Decl, capacity *conf.Number) {
 	s.capacityKey = capacity.Key
 	capacity.AtMost(greatestCapacity)
-	home, shown := home(d)
+	dir, shown := home.Dir(d)
 	var dataDirs string
 	at := func(name string) (path, text string) {
-		return filepath.Join(home, ".flume/file-channel", name), shown + "/.flume/file-channel/" + name
+		return filepath.Join(dir, ".flume/file-channel", name), shown + "/.flume/file-channel/" + name
 	}
 	checkpoint, text := at("checkpoint")
 	d.String(&s.CheckpointDir, "checkpointDir", checkpoint, "The directory of the checkpoint, of which each channel needs one of its own.").Default = text
@@ -238,16 +238,4 @@ func (s *Settings) Holds() []flume.Endpoint {
 		held[i] = flume.Endpoint("dir://" + filepath.ToSlash(dir))
 	}
 	return held
-}
-
-// home is Java's user.home: what -D says, else what the user data base has, whatever HOME says. Shown is how the manual
-// has it.
-func home(d *conf.Decl) (dir, shown string) {
-	if dir, ok := d.Property("user.home"); ok {
-		return dir, dir
-	}
-	if u, err := user.Current(); err == nil {
-		return u.HomeDir, "~"
-	}
-	return "?", "~" // what Java has for it
 }

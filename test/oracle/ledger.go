@@ -162,6 +162,18 @@ func (l *Ledger) Complete() bool {
 	return true
 }
 
+// Has reports whether the first n events of a lane have come out.
+func (l *Ledger) Has(lane, n int) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i := range n {
+		if !l.lanes[lane].seen.has(i) {
+			return false
+		}
+	}
+	return true
+}
+
 // Count returns how many events were acknowledged and how many different ones came out.
 func (l *Ledger) Count() (acked, seen int) {
 	l.mu.Lock()

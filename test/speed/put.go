@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/sluice-io/sluice/flume"
@@ -178,6 +179,7 @@ func (s *putStage) turn(ctx context.Context, way, who int, c putCase, f *putFigu
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	syscall.Sync() // nobody pays for what others have left to be written
 	switch {
 	case who >= aheadTurn:
 		safe, took, err := loop.run(length)

@@ -1,0 +1,108 @@
+package spooldir
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// aside is a file that cannot be read on, as its mark has it.
+type aside struct {
+	File     string    `json:"file"`
+	Reason   string    `json:"reason"`
+	Position int64     `json:"position"`
+	Size     int64     `json:"size"`
+	Changed  time.Time `json:"changed"`
+	Settings string    `json:"settings"` // with which it could not be
+}
+
+const failedSuffix = ".failed"
+
+// setAside leaves a file alone until it is changed or its mark is removed.
+func (s *source) setAside(c candidate, position int64, reason error) {
+	a := aside{File: c.path, Reason: reason.Error(), Position: position, Size: c.size, Changed: c.time, Settings: s.settings.deserialize.String()}
+	if i, err := os.Stat(c.path); err == nil {
+		a.Size, a.Changed = i.Size(), i.ModTime()
+	}
+	mark := s.mark(c, failedSuffix)
+	s.log.Error("A file is set aside: what comes before the place was delivered, the rest is not. Change the file, or the settings, to have it read on from there, or remove the mark to have it read from its beginning",
+		"file", c.path, "position", position, "error", reason, "mark", mark)
+	s.asides[c.name] = a
+	text, err := json.Marshal(a)
+	if err == nil {
+		err = os.MkdirAll(filepath.Dir(mark), 0o755)
+	}
+	if err == nil {
+		err = os.WriteFile(mark, append(text, '\n'), 0o644)
+	}
+	if err != nil {
+		s.unmarked[c.name] = true
+		s.trouble.Report(slog.LevelWarn, fmt.Errorf("marking %s as set aside: %w", c.path, err), 0)
+	}
+}
+
+// isAside reports whether a file is to be left alone. One that was changed goes on where it was left, and so does one that
+// is to be read otherwise.
+func (s *source) isAside(c candidate) bool {
+	a, ok := s.asides[c.name]
+	if !ok {
+		return false
+	}
+	if !s.unmarked[c.name] {
+		if _, err := os.Stat(s.mark(c, failedSuffix)); errors.Is(err, fs.ErrNotExist) {
+			delete(s.asides, c.name)
+			s.log.Info("The mark of a file that was set aside is gone: the file is read from its beginning", "file", c.path)
+			return false
+		}
+	}
+	if a.Size == c.size && a.Changed.Equal(c.time) && a.Settings == s.settings.deserialize.String() {
+		return true
+	}
+	s.takeBack(c)
+	if a.Position <= c.size || s.settings.decompress {
+		s.resume[c.name] = a.Position
+	}
+	s.log.Info("A file that was set aside was changed, or the settings were, and is read on", "file", c.path, "position", s.resume[c.name])
+	return false
+}
+
+func (s *source) takeBack(c candidate) {
+	delete(s.asides, c.name)
+	delete(s.unmarked, c.name)
+	if err := os.Remove(s.mark(c, failedSuffix)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		s.trouble.Report(slog.LevelWarn, fmt.Errorf("removing a mark: %w", err), 0)
+	}
+}
+
+// findAsides reads the marks that earlier runs have left.
+func (s *source) findAsides() error {
+	err := filepath.WalkDir(s.marks, func(path string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() || !strings.HasSuffix(path, failedSuffix) {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(s.marks, strings.TrimSuffix(path, failedSuffix))
+		if err != nil {
+			return err
+		}
+		var a aside
+		if err := json.Unmarshal(text, &a); err != nil {
+			return nil // somebody else's
+		}
+		s.asides[filepath.ToSlash(rel)] = a
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("reading the marks of trackerDir: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,83 @@
+package spooldir
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+)
+
+// retire does with a file that was read what the settings say.
+func (s *source) retire(c candidate) error {
+	stays := false
+	switch {
+	case s.settings.deletion == immediate:
+		if err := os.Remove(c.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("deleting a file that was read: %w", err)
+		}
+	case s.settings.tracking == trackerDir:
+		mark := s.mark(c, s.settings.suffix)
+		if err := os.MkdirAll(filepath.Dir(mark), 0o755); err != nil {
+			return fmt.Errorf("marking %s as read: %w", c.path, err)
+		}
+		f, err := os.Create(mark)
+		if err != nil {
+			return fmt.Errorf("marking %s as read: %w", c.path, err)
+		}
+		f.Close()
+		stays = true
+	default:
+		if err := s.rename(c); err != nil {
+			return err
+		}
+	}
+	if err := s.tracker.end(stays); err != nil {
+		return err
+	}
+	if _, ok := s.asides[c.name]; ok {
+		s.takeBack(c)
+	}
+	return nil
+}
+
+// rename gives a file its suffix. Where another file has that name already there is a number before the suffix.
+func (s *source) rename(c candidate) error {
+	to := c.path + s.settings.suffix
+	for n := 1; ; n++ {
+		if _, err := os.Lstat(to); errors.Is(err, fs.ErrNotExist) {
+			break
+		} else if err != nil {
+			return fmt.Errorf("renaming a file that was read: %w", err)
+		}
+		to = c.path + "." + strconv.Itoa(n) + s.settings.suffix
+	}
+	if err := os.Rename(c.path, to); err != nil {
+		return fmt.Errorf("renaming a file that was read: %w", err)
+	}
+	if to != c.path+s.settings.suffix {
+		s.log.Warn("A file has the name of one that was read before, and was read too", "file", c.path, "now", to)
+	}
+	return nil
+}
+
+// isDone reports whether a file was read and could not be retired. One that was changed since is another one.
+func (s *source) isDone(c candidate) bool {
+	was, ok := s.done[c.name]
+	if ok && (was.size != c.size || !was.time.Equal(c.time)) {
+		delete(s.done, c.name)
+		return false
+	}
+	return ok
+}
+
+// retireAgain tries again to retire what could not be.
+func (s *source) retireAgain() {
+	for name, c := range s.done {
+		if s.retire(c) == nil {
+			delete(s.done, name)
+			s.log.Info("A file that was read is retired now", "file", c.path)
+		}
+	}
+}

@@ -1,0 +1,346 @@
+package spooldir
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sluice-io/sluice/flume"
+	"github.com/sluice-io/sluice/internal/deserialize"
+	"github.com/sluice-io/sluice/internal/javaregex"
+	"github.com/sluice-io/sluice/internal/supervise"
+	"github.com/sluice-io/sluice/internal/unzip"
+	"github.com/sluice-io/sluice/internal/vfs"
+)
+
+type source struct {
+	settings Settings
+	log      *slog.Logger
+	reject   func(context.Context, ...flume.Rejection) error
+	most     int    // events of a batch
+	marks    string // the tracker directory
+
+	included, ignored *javaregex.Matcher
+	lock              vfs.Lock
+	tracker           tracker
+	asides            map[string]aside     // by name
+	unmarked          map[string]bool      // those of them without a mark
+	resume            map[string]int64     // where to go on with files that were set aside
+	done              map[string]candidate // read, and not to be renamed, marked or deleted: by name
+	bodies            [][]byte
+
+	trouble, emitting supervise.Trouble
+	unread            *atomic.Int64 // EventReadFail
+	failed            *atomic.Int64 // GenericProcessingFail
+
+	closed context.Context
+	close  context.CancelFunc
+	mu     sync.Mutex
+	ran    chan struct{} // of a Run under way or over: closed when it is over
+	shut   bool
+}
+
+const (
+	firstBackoff = 250 * time.Millisecond
+	leastWait    = 5 * time.Millisecond
+	listAgain    = time.Second // how old a list may be before the directory is listed again
+)
+
+func openSource(s *Settings, env flume.Env) (*source, error) {
+	r := &source{
+		settings: *s, log: env.Log, reject: env.Reject, most: s.batchSize, marks: s.tracker(),
+		included: s.include.Matcher(), ignored: s.ignore.Matcher(),
+		asides: map[string]aside{}, unmarked: map[string]bool{}, resume: map[string]int64{}, done: map[string]candidate{},
+		trouble:  supervise.Trouble{Log: env.Log, Failing: "A file or directory is passed over"},
+		emitting: supervise.Trouble{Log: env.Log, Failing: "The channels do not take events", Over: "The channels take events again"},
+		unread:   env.Counter("EventReadFail"), failed: env.Counter("GenericProcessingFail"),
+	}
+	if env.TransactionCapacity > 0 {
+		r.most = env.TransactionCapacity
+	}
+	if err := os.Mkdir(r.marks, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, fmt.Errorf("making trackerDir: %w", err)
+	}
+	var err error
+	if r.lock, err = (vfs.OS{}).Lock(join(r.marks, trackerName+".lock")); err != nil {
+		return nil, fmt.Errorf("taking trackerDir for this source alone (give each source its own): %w", err)
+	}
+	if err := r.findAsides(); err != nil {
+		return nil, errors.Join(err, r.lock.Release())
+	}
+	r.tracker.path = join(r.marks, trackerName)
+	r.closed, r.close = context.WithCancel(context.Background())
+	return r, nil
+}
+
+func (s *source) Run(ctx context.Context, emit flume.Emit) error {
+	s.mu.Lock()
+	if s.shut {
+		s.mu.Unlock()
+		return nil
+	}
+	s.ran = make(chan struct{})
+	s.mu.Unlock()
+	defer close(s.ran)
+	defer s.tracker.close()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(s.closed, cancel)()
+	s.goOn(ctx, emit)
+	for ctx.Err() == nil {
+		began := time.Now()
+		all, err := s.candidates()
+		took := time.Since(began)
+		if err != nil {
+			s.failed.Add(1)
+			s.trouble.Report(slog.LevelError, err, s.settings.pollDelay)
+		}
+		idle := true
+		for _, c := range all {
+			if ctx.Err() != nil {
+				return nil
+			}
+			if s.spool(ctx, emit, c) {
+				idle = false
+			}
+			if time.Since(began) > max(listAgain, 20*took) && s.settings.order != random {
+				break
+			}
+		}
+		s.retireAgain()
+		if idle {
+			_ = supervise.Sleep(ctx, max(s.settings.pollDelay, 20*took)) // the loop looks at ctx
+		}
+	}
+	return nil
+}
+
+// goOn reads the file first that was left half read, for only one position is remembered.
+func (s *source) goOn(ctx context.Context, emit flume.Emit) {
+	target, position, err := readTracker(s.tracker.path)
+	if err != nil {
+		s.log.Warn("The tracker file cannot be used; the file that was under way is read from its beginning", "error", err)
+		return
+	}
+	rel, below := strings.CutPrefix(target, join(s.settings.dir, ""))
+	if position == 0 || !below || strings.HasPrefix(filepath.Base(rel), ".") || strings.HasSuffix(rel, s.settings.suffix) {
+		return
+	}
+	c, ok := s.candidate(rel)
+	if !ok {
+		return
+	}
+	s.resume[c.name] = position
+	s.spool(ctx, emit, c)
+}
+
+// spool reads a file to its end, and does with it what is to be done. An error that is the file's own sets it aside. It
+// reports whether it is done with the file.
+func (s *source) spool(ctx context.Context, emit flume.Emit, c candidate) bool {
+	from := s.resume[c.name]
+	position, err := s.read(ctx, emit, &c, from)
+	if ctx.Err() != nil {
+		return false
+	}
+	delete(s.resume, c.name)
+	switch {
+	case err == nil:
+		if err := s.retire(c); err != nil {
+			s.failed.Add(1)
+			s.done[c.name] = c
+			s.trouble.Report(slog.LevelError, fmt.Errorf("%w; it was read, and would be read again after a restart", err), s.settings.pollDelay)
+		}
+	case errors.Is(err, errPassedOver):
+		s.unread.Add(1)
+		if position > 0 {
+			s.resume[c.name] = position
+		}
+		s.trouble.Report(slog.LevelWarn, err, s.settings.pollDelay)
+		return false
+	default:
+		s.unread.Add(1)
+		s.setAside(c, position, err)
+	}
+	return true
+}
+
+// errPassedOver marks what another attempt may mend.
+var errPassedOver = errors.New("passing a file over")
+
+func passedOver(err error) error { return fmt.Errorf("%w: %w", errPassedOver, err) }
+
+// read emits what is in a file from a position on, and returns how far it came.
+func (s *source) read(ctx context.Context, emit flume.Emit, c *candidate, from int64) (position int64, err error) {
+	f, err := os.Open(c.path)
+	if err != nil {
+		return from, passedOver(err)
+	}
+	defer f.Close()
+	i, err := f.Stat()
+	if err != nil {
+		return from, passedOver(err)
+	}
+	c.size, c.time = i.Size(), i.ModTime()
+	for whole := false; !whole; {
+		var in io.ReaderAt = f
+		if s.settings.decompress && unzip.Packed(f) {
+			if in, err = unzip.New(f); err != nil {
+				return from, err
+			}
+		}
+		if from, err = s.events(ctx, emit, *c, in, from); err != nil {
+			return from, err
+		}
+		if whole, err = s.unchanged(f, c, from); err != nil {
+			return from, err
+		}
+	}
+	return from, nil
+}
+
+// unchanged compares a file that was read to its end with what it was at its beginning. One that has grown is read on.
+func (s *source) unchanged(f *os.File, c *candidate, position int64) (bool, error) {
+	i, err := f.Stat()
+	switch {
+	case err != nil:
+		return false, passedOver(err)
+	case i.Size() == c.size && i.ModTime().Equal(c.time):
+		return true, nil
+	case i.Size() <= c.size:
+		return false, fmt.Errorf("the file was changed while it was read: it had %d bytes and has %d", c.size, i.Size())
+	}
+	s.trouble.Report(slog.LevelWarn, fmt.Errorf("%s has grown while it was read, from %d to %d bytes, and is read on: put whole files into spoolDir, or set settleTime", c.path, c.size, i.Size()), 0)
+	c.size, c.time = i.Size(), i.ModTime()
+	return false, nil
+}
+
+// events emits the events of a file.
+func (s *source) events(ctx context.Context, emit flume.Emit, c candidate, in io.ReaderAt, from int64) (int64, error) {
+	d, err := s.settings.deserialize.Open(in, from)
+	if err != nil {
+		return from, own(err)
+	}
+	if err := s.tracker.begin(c.path, from); err != nil {
+		return from, passedOver(err)
+	}
+	for empty := from == 0; ; empty = false {
+		bodies, err := d.Read(s.bodies[:0], s.most)
+		s.bodies = bodies
+		ended := errors.Is(err, io.EOF)
+		switch {
+		case ended && empty:
+			bodies = append(bodies, nil)
+		case ended:
+			return from, nil
+		case err != nil:
+			return from, own(err)
+		}
+		if err := s.offer(ctx, emit, c, d, bodies); err != nil || ended {
+			return from, err
+		}
+		clear(s.bodies)
+		from = d.Position()
+		if err := s.tracker.commit(from); err != nil {
+			s.failed.Add(1)
+			s.trouble.Report(slog.LevelWarn, err, 0)
+		}
+	}
+}
+
+// own tells errors of the disk, which may pass, from those of the content.
+func own(err error) error {
+	var broken *fs.PathError
+	if errors.As(err, &broken) {
+		return passedOver(err)
+	}
+	return err
+}
+
+// offer emits the events of bodies, until the channels have them all.
+func (s *source) offer(ctx context.Context, emit flume.Emit, c candidate, d deserialize.Deserializer, bodies [][]byte) error {
+	headers := s.headers(c, d)
+	wait, n := firstBackoff, len(bodies)
+	for len(bodies) > 0 {
+		err := emit(ctx, batch(bodies[:n], headers))
+		switch {
+		case err == nil:
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case errors.Is(err, flume.ErrTooLarge) && n > 1:
+			n = (n + 1) / 2
+			continue
+		case errors.Is(err, flume.ErrTooLarge):
+			err = s.reject(ctx, flume.Rejection{Event: batch(bodies[:1], headers)[0], Err: err, Position: c.path + "@" + strconv.FormatInt(d.Position(), 10)})
+		case errors.Is(err, flume.ErrFull):
+			n = min(n, s.settings.batchSize)
+		}
+		if err != nil {
+			pause := max(leastWait, min(wait, s.settings.maxBackoff))
+			wait = min(2*wait, s.settings.maxBackoff)
+			s.emitting.Report(slog.LevelWarn, err, pause)
+			if err := supervise.Sleep(ctx, pause); err != nil {
+				return err
+			}
+			continue
+		}
+		s.emitting.End()
+		bodies, wait = bodies[n:], firstBackoff
+		n = len(bodies)
+	}
+	return nil
+}
+
+func (s *source) headers(c candidate, d deserialize.Deserializer) flume.Headers {
+	headers := append(flume.Headers(nil), d.Headers()...)
+	if s.settings.fileHeader {
+		path, err := filepath.Abs(s.settings.dir)
+		if err != nil {
+			path = s.settings.dir
+		}
+		if filepath.IsAbs(s.settings.dir) {
+			path = s.settings.dir
+		}
+		headers.Set(s.settings.fileKey, join(path, c.name))
+	}
+	if s.settings.nameHeader {
+		headers.Set(s.settings.nameKey, filepath.Base(c.path))
+	}
+	return headers
+}
+
+// batch makes events; their headers are cut from one allocation.
+func batch(bodies [][]byte, headers flume.Headers) flume.Batch {
+	all := make(flume.Headers, 0, len(bodies)*len(headers))
+	b := make(flume.Batch, len(bodies))
+	for i, body := range bodies {
+		from := len(all)
+		all = append(all, headers...)
+		b[i] = flume.Event{Headers: all[from:len(all):len(all)], Body: body}
+	}
+	return b
+}
+
+func (s *source) Close() error {
+	s.close()
+	s.mu.Lock()
+	ran, again := s.ran, s.shut
+	s.shut = true
+	s.mu.Unlock()
+	if again {
+		return nil
+	}
+	if ran != nil {
+		<-ran
+	}
+	return s.lock.Release()
+}

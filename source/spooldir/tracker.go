@@ -1,0 +1,194 @@
+package spooldir
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+)
+
+// A tracker is Flume's file of the position in the spooled file under way: an Avro container with one record, the
+// position, for each batch. The last one counts.
+//
+//	"Obj" 1 | 04 | avro.schema, schema | file, path | 00 | sync (16 bytes)
+//	02 | size of the number | position (zig-zag) | sync
+//	02 | …
+type tracker struct {
+	path   string
+	f      *os.File // nil: none is under way
+	target string   // the path of the spooled file, as it was configured
+	sync   [16]byte
+	block  []byte
+}
+
+const (
+	trackerName   = ".flumespool-main.meta"
+	trackerSchema = `{"type":"record","name":"TransferStateFileMeta","namespace":"org.apache.flume.serialization","fields":[{"name":"offset","type":"long"}]}`
+	magic         = "Obj\x01"
+	mostTracker   = 64 << 20
+)
+
+// readTracker returns the path of the spooled file and the position in it; no path where there is no tracker.
+func readTracker(path string) (target string, position int64, err error) {
+	if i, err := os.Stat(path); err == nil && i.Size() > mostTracker {
+		return "", 0, fmt.Errorf("reading the tracker file %s: it has %d bytes", path, i.Size())
+	}
+	text, err := os.ReadFile(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return "", 0, nil
+	case err != nil:
+		return "", 0, fmt.Errorf("reading the tracker file: %w", err)
+	case len(text) == 0: // a full disk
+		return "", 0, nil
+	}
+	if target, position, err = parseTracker(text); err != nil {
+		return "", 0, fmt.Errorf("reading the tracker file %s: %w", path, err)
+	}
+	return target, position, nil
+}
+
+var errTracker = errors.New("it is not a tracker file")
+
+// parseTracker reads the head and the blocks up to one that is not whole: what a kill has left.
+func parseTracker(text []byte) (target string, position int64, err error) {
+	rest, ok := bytes.CutPrefix(text, []byte(magic))
+	if !ok {
+		return "", 0, errTracker
+	}
+	for {
+		var count int64
+		if count, rest, ok = cutLong(rest); ok && count < 0 {
+			count = -count
+			_, rest, ok = cutLong(rest)
+		}
+		if !ok || count < 0 || count > int64(len(rest)) {
+			return "", 0, errTracker
+		}
+		if count == 0 {
+			break
+		}
+		for ; count > 0; count-- {
+			var key, value []byte
+			if key, rest, ok = cutText(rest); ok {
+				value, rest, ok = cutText(rest)
+			}
+			switch {
+			case !ok:
+				return "", 0, errTracker
+			case string(key) == "file":
+				target = string(value)
+			}
+		}
+	}
+	if len(rest) < 16 || target == "" {
+		return "", 0, errTracker
+	}
+	sync := rest[:16]
+	for rest = rest[16:]; len(rest) > 0; {
+		count, next, ok := cutLong(rest)
+		data, next, whole := cutText(next)
+		if !ok || !whole || count != 1 || !bytes.HasPrefix(next, sync) {
+			return target, position, nil
+		}
+		at, left, ok := cutLong(data)
+		if !ok || len(left) > 0 || at < 0 {
+			return target, position, nil
+		}
+		position, rest = at, next[16:]
+	}
+	return target, position, nil
+}
+
+func cutLong(b []byte) (n int64, rest []byte, ok bool) {
+	n, size := binary.Varint(b)
+	if size <= 0 {
+		return 0, nil, false
+	}
+	return n, b[size:], true
+}
+
+func cutText(b []byte) (text, rest []byte, ok bool) {
+	n, rest, ok := cutLong(b)
+	if !ok || n < 0 || n > int64(len(rest)) {
+		return nil, nil, false
+	}
+	return rest[:n], rest[n:], true
+}
+
+func appendText(b []byte, text string) []byte {
+	return append(binary.AppendVarint(b, int64(len(text))), text...)
+}
+
+// head is what a tracker begins with.
+func (t *tracker) head() []byte {
+	b := append([]byte(magic), 4)
+	b = appendText(b, "avro.schema")
+	b = appendText(b, trackerSchema)
+	b = appendText(b, "file")
+	b = appendText(b, t.target)
+	b = append(b, 0)
+	return append(b, t.sync[:]...)
+}
+
+func (t *tracker) appendPosition(b []byte, position int64) []byte {
+	var number [binary.MaxVarintLen64]byte
+	n := binary.PutVarint(number[:], position)
+	b = binary.AppendVarint(append(b, 2), int64(n))
+	return append(append(b, number[:n]...), t.sync[:]...)
+}
+
+// begin puts a new tracker in place of the one that is there.
+func (t *tracker) begin(target string, position int64) error {
+	t.close()
+	t.target = target
+	_, _ = rand.Read(t.sync[:]) // it does not fail
+	text := t.head()
+	if position > 0 {
+		text = t.appendPosition(text, position)
+	}
+	f, err := os.CreateTemp(dirOf(t.path), trackerName+"*.tmp")
+	if err != nil {
+		return fmt.Errorf("writing the tracker file: %w", err)
+	}
+	_, err = f.Write(text)
+	if err = errors.Join(err, f.Chmod(0o644), f.Sync()); err == nil {
+		err = os.Rename(f.Name(), t.path)
+	}
+	if err != nil {
+		return fmt.Errorf("writing the tracker file: %w", errors.Join(err, f.Close(), os.Remove(f.Name())))
+	}
+	t.f = f
+	return nil
+}
+
+// commit notes a position. It is not synced: it outlives a kill, and a power failure repeats a batch or more.
+func (t *tracker) commit(position int64) error {
+	t.block = t.appendPosition(t.block[:0], position)
+	if _, err := t.f.Write(t.block); err != nil {
+		return fmt.Errorf("writing the tracker file: %w", err)
+	}
+	return nil
+}
+
+func (t *tracker) close() {
+	if t.f != nil {
+		_ = t.f.Close() // nothing waits to be written
+		t.f = nil
+	}
+}
+
+// end removes it, or leaves it, as Flume does where spooled files stay.
+func (t *tracker) end(leave bool) error {
+	t.close()
+	if leave {
+		return nil
+	}
+	if err := os.Remove(t.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("removing the tracker file: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,292 @@
+package taildir
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sluice-io/sluice/flume"
+	"github.com/sluice-io/sluice/internal/javaregex"
+	"github.com/sluice-io/sluice/internal/supervise"
+	"github.com/sluice-io/sluice/internal/vfs"
+)
+
+type source struct {
+	settings Settings
+	log      *slog.Logger
+	reject   func(context.Context, ...flume.Rejection) error
+	most     int // events of a batch
+
+	folders []*folder
+	streams map[place]*stream  // by key
+	known   []*stream          // of an earlier run, and not found by a look yet
+	lost    []*stream          // what files held that are no longer there, for their copies; the latest last
+	moved   []*stream          // lost ones whose copies are still to be looked for under other names
+	around  map[string][]other // what lies beside the files of the groups; nil: not known in this look
+	last    uint64             // id given to a stream
+	round   uint64             // number of the look
+
+	buf      []byte // what is read, from base on in the content of one stream
+	base     int64
+	events   []span
+	begin    *javaregex.Matcher // nil: each line is an event
+	saidLong bool
+
+	journal   journal
+	written   []byte // the position file, as it was written last
+	due       time.Time
+	opened    time.Time
+	asOf      int64 // when somebody else has written the position file, in nanoseconds since 1970
+	positions supervise.Trouble
+	looking   supervise.Trouble
+	reading   supervise.Trouble
+	emitting  supervise.Trouble
+	unread    *atomic.Int64 // EventReadFail
+	failed    *atomic.Int64 // GenericProcessingFail
+
+	closed context.Context
+	close  context.CancelFunc
+	mu     sync.Mutex
+	ran    chan struct{} // of a Run under way or over: closed when it is over
+	shut   bool
+}
+
+const (
+	mostLost = 1000 // lost streams that are remembered
+	mostOpen = 256  // open files, beyond those that grow
+)
+
+func openSource(s *Settings, env flume.Env) (*source, error) {
+	path := absolute(s.positionFile)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return nil, fmt.Errorf("making the directory of the position file: %w", err)
+	}
+	lock, err := vfs.OS{}.Lock(path + ".lock")
+	if err != nil {
+		return nil, fmt.Errorf("taking the position file for this source alone (give each source its own): %w", err)
+	}
+	r := &source{
+		settings: *s, log: env.Log, reject: env.Reject, most: s.batchSize,
+		streams: map[place]*stream{}, buf: make([]byte, leastBuffer), opened: time.Now(),
+		journal:   journal{path: path + ".sluice", lock: lock},
+		positions: supervise.Trouble{Log: env.Log, Failing: "Positions cannot be written; a kill would repeat events", Over: "Positions are written again"},
+		looking:   supervise.Trouble{Log: env.Log, Failing: "A directory or file cannot be looked at", Over: "Directories can be looked at again"},
+		reading:   supervise.Trouble{Log: env.Log, Failing: "A file cannot be read"},
+		emitting:  supervise.Trouble{Log: env.Log, Failing: "The channels do not take events", Over: "The channels take events again"},
+		unread:    env.Counter("EventReadFail"), failed: env.Counter("GenericProcessingFail"),
+	}
+	if env.TransactionCapacity > 0 {
+		r.most = env.TransactionCapacity
+	}
+	if s.begin != nil {
+		r.begin = s.begin.Matcher()
+	}
+	for i, g := range s.groups {
+		r.folders = append(r.folders, &folder{group: i, dir: g.dir, matcher: g.pattern.Matcher()})
+	}
+	r.closed, r.close = context.WithCancel(context.Background())
+	if err := r.restore(path); err != nil {
+		return nil, errors.Join(err, lock.Release())
+	}
+	return r, nil
+}
+
+// restore reads what an earlier run, or Flume, has left, and begins the journal.
+func (s *source) restore(path string) error {
+	text, there, err := readIf(path)
+	if err != nil {
+		return fmt.Errorf("reading the position file: %w", err)
+	}
+	lines, _, err := readIf(s.journal.path)
+	if err != nil {
+		return fmt.Errorf("reading the journal of positions: %w", err)
+	}
+	known, ours := parseJournal(lines, sumOf(text))
+	if !there || !ours {
+		positions, err := parsePositions(text)
+		if err != nil {
+			s.log.Warn("The position file is damaged: what stands before the damage is used, files without a position are read from their beginning",
+				"file", path, "positions", len(positions), "copy", path+".bad", "error", err)
+			if err := replace(path+".bad", text); err != nil {
+				return fmt.Errorf("keeping a copy of the damaged position file: %w", err)
+			}
+		}
+		known = agreed(positions, known)
+		if i, err := stat(path); err == nil {
+			s.asOf = i.changed
+		}
+	}
+	for _, r := range known {
+		s.last++
+		st := s.newStream(s.last, r)
+		if r.Lost {
+			s.lost = append(s.lost, st)
+		} else {
+			s.known = append(s.known, st)
+		}
+	}
+	s.written = text
+	if !there {
+		s.written = appendPositions(nil, nil)
+		if err := replace(path, s.written); err != nil {
+			return fmt.Errorf("writing the position file: %w", err)
+		}
+	}
+	return s.journal.begin(s.records())
+}
+
+// agreed is what is known where somebody else has written the position file: its entries, with what the journal says
+// of those that have not changed.
+func agreed(positions []position, known []record) []record {
+	out := make([]record, 0, len(positions))
+	for _, p := range positions {
+		r := record{Inode: p.inode, File: p.path, Pos: p.pos}
+		for _, k := range known {
+			if k.Inode == p.inode && sameName(k.File, p.path) && (k.Pos == p.pos || k.Zipped) {
+				r = k
+			}
+		}
+		out = append(out, r)
+	}
+	return out
+}
+
+func (s *source) newStream(id uint64, r record) *stream {
+	st := &stream{id: id, path: r.File, zipped: r.Zipped, restored: true, settled: true, given: -1, first: s.opened, grown: s.opened, gone: s.opened}
+	st.device, st.inode, st.born = r.Device, r.Inode, r.Born
+	st.head, _ = parsePrint(r.Head) // a record that is known could be read
+	st.tail, _ = parsePrint(r.Tail)
+	st.move(r.Pos)
+	if r.Pos > 0 && st.tail.n == 0 {
+		st.settled, st.given = false, r.Pos
+	}
+	st.group = max(0, slices.IndexFunc(s.settings.groups, func(g group) bool { return g.name == r.Group }))
+	return st
+}
+
+// records are all lines that the journal needs now.
+func (s *source) records() []record {
+	out := []record{{Positions: sumOf(s.written)}}
+	for _, st := range s.lost {
+		out = append(out, st.record(s.settings.groups, true))
+	}
+	for _, st := range s.known {
+		out = append(out, st.record(s.settings.groups, false))
+	}
+	for _, st := range s.streams {
+		if st.settled || st.pos > 0 {
+			out = append(out, st.record(s.settings.groups, false))
+		}
+	}
+	return out
+}
+
+// note appends what is known of a stream to the journal.
+func (s *source) note(r record) {
+	if err := s.journal.add(r); err != nil {
+		s.failed.Add(1)
+		s.positions.Report(slog.LevelWarn, err, 0)
+	}
+}
+
+func (s *source) Run(ctx context.Context, emit flume.Emit) error {
+	s.mu.Lock()
+	if s.shut {
+		s.mu.Unlock()
+		return nil
+	}
+	s.ran = make(chan struct{})
+	s.mu.Unlock()
+	defer close(s.ran)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(s.closed, cancel)()
+	s.due = time.Now().Add(s.settings.writeInterval)
+	for ctx.Err() == nil {
+		began := time.Now()
+		grown := s.look(began)
+		took := time.Since(began)
+		busy := s.readAll(ctx, emit, grown)
+		s.tidy()
+		if now := time.Now(); !now.Before(s.due) {
+			s.save()
+			s.due = now.Add(s.settings.writeInterval)
+		}
+		if busy {
+			continue
+		}
+		_ = supervise.Sleep(ctx, max(s.settings.pollDelay, 20*took)) // the loop looks at ctx
+	}
+	s.save()
+	for _, st := range s.streams {
+		st.close()
+	}
+	return nil
+}
+
+// save writes the position file, and the journal anew where that has grown long.
+func (s *source) save() {
+	if err := s.saveAs(absolute(s.settings.positionFile)); err != nil {
+		s.failed.Add(1)
+		s.positions.Report(slog.LevelWarn, err, s.settings.writeInterval)
+		return
+	}
+	s.positions.End()
+}
+
+func (s *source) saveAs(path string) error {
+	var all []position
+	for _, st := range s.known { // their directory could not be listed yet
+		all = append(all, position{st.inode, st.pos, st.path})
+	}
+	for _, st := range s.streams {
+		if !st.gone.IsZero() {
+			continue
+		}
+		pos := st.pos
+		if st.zipped && pos > 0 {
+			pos = st.size // Flume would count packed bytes
+		}
+		all = append(all, position{st.inode, pos, st.path})
+	}
+	slices.SortFunc(all, func(a, b position) int { return strings.Compare(a.path, b.path) })
+	text := appendPositions(nil, all)
+	if string(text) != string(s.written) {
+		if s.journal.f != nil {
+			if err := s.journal.add(record{Positions: sumOf(text)}); err != nil {
+				return err
+			}
+		}
+		if err := replace(path, text); err != nil {
+			return fmt.Errorf("writing the position file: %w", err)
+		}
+		s.written = text
+	}
+	if s.journal.long() {
+		return s.journal.begin(s.records())
+	}
+	return nil
+}
+
+func (s *source) Close() error {
+	s.close()
+	s.mu.Lock()
+	ran, again := s.ran, s.shut
+	s.shut = true
+	s.mu.Unlock()
+	if again {
+		return nil
+	}
+	if ran != nil {
+		<-ran
+	}
+	return s.journal.close()
+}
