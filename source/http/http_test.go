@@ -19,7 +19,10 @@ import (
 	"github.com/sluice-io/sluice/internal/tls"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// After a malformed head net/http waits half a second before it closes, longer than goleak looks.
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("net/http.(*conn).closeWriteAndWait"))
+}
 
 // running is a source with a channel that is a list, and a client.
 type running struct {
