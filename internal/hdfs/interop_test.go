@@ -1,0 +1,533 @@
+//go:build interop
+
+package hdfs
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+// The tests of this file write to a real cluster of test/peers: a NameNode and three DataNodes. PEERS_DATA and
+// PEERS_PORT_BASE say where; HDFS_MB how much the main test writes.
+
+func TestMain(m *testing.M) {
+	if len(os.Args) > 2 && os.Args[1] == "write" {
+		writeUntilKilled(os.Args[2])
+		return
+	}
+	own := os.Getenv("PEERS_DATA") == ""
+	if own {
+		dir, err := os.MkdirTemp("", "sluice-hdfs-")
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Setenv("PEERS_DATA", dir)
+	}
+	status := 1
+	_, running := peers("status")
+	if out, err := peers("start", "--datanodes", "3", "--replication", "2"); err != nil {
+		fmt.Fprintln(os.Stderr, out, err)
+	} else {
+		status = m.Run()
+	}
+	if running != nil {
+		peers("stop")
+	}
+	if own {
+		os.RemoveAll(os.Getenv("PEERS_DATA"))
+	}
+	os.Exit(status)
+}
+
+func peers(args ...string) (string, error) {
+	out, err := exec.Command("../../test/peers/peers", append([]string{"hdfs"}, args...)...).CombinedOutput()
+	return string(out), err
+}
+
+func mustPeers(t *testing.T, args ...string) string {
+	t.Helper()
+	out, err := peers(args...)
+	if err != nil {
+		t.Errorf("peers hdfs %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return out
+}
+
+func clusterConf() *Conf {
+	c, err := ReadConf(filepath.Join(os.Getenv("PEERS_DATA"), "hdfs", "conf"))
+	if err != nil {
+		panic(err)
+	}
+	return c
+}
+
+func cluster(t *testing.T, edit func(*Options)) FS {
+	t.Helper()
+	o := Options{Conf: clusterConf(), User: "flume"}
+	if edit != nil {
+		edit(&o)
+	}
+	root, _, err := Split("/", o.Conf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := goleak.IgnoreCurrent()
+	f, err := Open(root, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := f.Close(); err != nil {
+			t.Error(err)
+		}
+		goleak.VerifyNone(t, before)
+	})
+	return f
+}
+
+// A tape writes numbered lines, and knows which of them must be there.
+type tape struct {
+	lines, flushed int64
+	lineSize       int
+	buf            []byte
+}
+
+func (p *tape) line(i int64) []byte {
+	p.buf = fmt.Appendf(p.buf[:0], "%012d ", i)
+	for len(p.buf) < p.lineSize-1 {
+		p.buf = append(p.buf, byte('a'+(i+int64(len(p.buf)))%26))
+	}
+	p.buf = append(p.buf, '\n')
+	return p.buf
+}
+
+// record writes n lines and flushes them; an error leaves the count of what Write took.
+func (p *tape) record(ctx context.Context, f File, n int, d Durability) error {
+	for range n {
+		line := p.line(p.lines)
+		for len(line) > 0 {
+			k, err := f.Write(ctx, line)
+			line = line[k:]
+			if err != nil && len(line) > 0 {
+				if errors.Is(err, ErrLost) || ctx.Err() != nil {
+					return err
+				}
+				continue
+			}
+			if err != nil {
+				p.lines++
+				return err
+			}
+		}
+		p.lines++
+	}
+	if err := f.Flush(ctx, d); err != nil {
+		return err
+	}
+	p.flushed = p.lines
+	return nil
+}
+
+// verify reads the file and finds every flushed line once, in order.
+func (p *tape) verify(t *testing.T, ctx context.Context, f FS, name string, complete bool) {
+	t.Helper()
+	r, err := f.Open(ctx, name, 0)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	defer r.Close()
+	in := bufio.NewReaderSize(r, 1<<20)
+	var i int64
+	for ; ; i++ {
+		line, err := in.ReadBytes('\n')
+		if err == io.EOF {
+			if len(line) > 0 && complete {
+				t.Errorf("%s ends in half a line", name)
+			}
+			break
+		}
+		if err != nil {
+			t.Errorf("reading line %d of %s: %v", i, name, err)
+			return
+		}
+		if string(line) != string(p.line(i)) {
+			t.Errorf("line %d of %s is %.40q", i, name, line)
+			return
+		}
+	}
+	if i < p.flushed || complete && i != p.lines {
+		t.Errorf("%s has %d lines; %d were flushed and %d written", name, i, p.flushed, p.lines)
+	}
+}
+
+func megabytes(t *testing.T, def int) int64 {
+	if v := os.Getenv("HDFS_MB"); v != "" {
+		n, err := strconv.Atoi(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		def = n
+	}
+	return int64(def) << 20
+}
+
+// troubleMaker kills DataNodes one after the other and brings them back, until it is stopped.
+func troubleMaker(t *testing.T, every time.Duration, namenode bool) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var done sync.WaitGroup
+	done.Go(func() {
+		for i := 0; pause(ctx, every) == nil; i++ {
+			n := strconv.Itoa(1 + i%3)
+			if namenode && i%4 == 2 {
+				t.Log(strings.TrimSpace(mustPeers(t, "kill-namenode")))
+				pause(ctx, time.Second)
+				t.Log(strings.TrimSpace(mustPeers(t, "start-namenode")))
+				continue
+			}
+			t.Log(strings.TrimSpace(mustPeers(t, "kill-datanode", n)))
+			pause(ctx, 2*time.Second)
+			t.Log(strings.TrimSpace(mustPeers(t, "start-datanode", n)))
+		}
+	})
+	return func() {
+		cancel()
+		done.Wait()
+		for i := range 3 {
+			mustPeers(t, "start-datanode", strconv.Itoa(i+1))
+		}
+	}
+}
+
+// TestNodesKilled writes through one file in many flushes while DataNodes are killed and come back, and the NameNode is
+// restarted.
+func TestNodesKilled(t *testing.T) {
+	f := cluster(t, nil)
+	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
+	defer cancel()
+	for _, replication := range []int{2, 3} {
+		t.Run(fmt.Sprint("replication ", replication), func(t *testing.T) {
+			name := fmt.Sprintf("/killed/%d", replication)
+			w, err := f.Create(ctx, name, CreateOptions{Replication: replication, BlockSize: 16 << 20})
+			if err != nil {
+				t.Fatal(err)
+			}
+			stop := troubleMaker(t, 5*time.Second, true)
+			p := &tape{lineSize: 437}
+			total := megabytes(t, 100)
+			flushes, late, worst := 0, 0, time.Duration(0)
+			began := time.Now()
+			for w.Size() < total && ctx.Err() == nil {
+				// The time of a call is Flume's, or short: then the call is made again.
+				limit := 30 * time.Second
+				if flushes%10 == 0 {
+					limit = 500 * time.Millisecond
+				}
+				call, cancel := context.WithTimeout(ctx, limit)
+				t0 := time.Now()
+				err := p.record(call, w, 1+rand.N(150), Durability(flushes%7/6))
+				cancel()
+				if err != nil {
+					if errors.Is(err, ErrLost) {
+						t.Fatal(err)
+					}
+					late++
+				}
+				worst = max(worst, time.Since(t0))
+				flushes++
+				time.Sleep(8 * time.Millisecond)
+			}
+			stop()
+			if err := w.Close(ctx); err != nil {
+				t.Fatal(err)
+			}
+			t.Logf("%d bytes in %d flushes, %d late, the longest %v, in %v", w.Size(), flushes, late, worst, time.Since(began))
+			p.verify(t, ctx, f, name, true)
+			if i, err := f.Stat(ctx, name); err != nil || i.Size != w.Size() {
+				t.Errorf("%v bytes of %d: %v", i.Size, w.Size(), err)
+			}
+		})
+	}
+}
+
+// TestWriterKilled kills a writing process; another one recovers the file, reads what was flushed, cuts it to whole
+// lines and goes on.
+func TestWriterKilled(t *testing.T) {
+	f := cluster(t, nil)
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
+	defer cancel()
+	for round := range 5 {
+		name := fmt.Sprintf("/orphan/%d", round)
+		cmd := exec.CommandContext(ctx, os.Args[0], "write", name)
+		cmd.Stderr = os.Stderr
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		end := time.Now().Add(time.Second + rand.N(time.Second))
+		p := &tape{lineSize: 100}
+		for in := bufio.NewScanner(out); in.Scan(); {
+			p.flushed, err = strconv.ParseInt(in.Text(), 10, 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if time.Now().After(end) {
+				cmd.Process.Kill()
+			}
+		}
+		cmd.Wait()
+		p.verify(t, ctx, f, name, false) // nobody has closed it
+		began := time.Now()
+		i, err := f.Recover(ctx, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("recovered in %v: %d bytes, %d of them flushed", time.Since(began), i.Size, p.flushed*100)
+		p.verify(t, ctx, f, name, false)
+		whole := i.Size / 100 * 100
+		if round%2 == 0 {
+			whole = p.flushed * 100
+		}
+		if whole < i.Size {
+			if err := f.Truncate(ctx, name, whole); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w, err := f.Append(ctx, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p.lines = whole / 100; w.Size() != whole || w.Acked() != whole {
+			t.Errorf("appending at %d, acknowledged %d, of %d", w.Size(), w.Acked(), whole)
+		}
+		for range 20 {
+			if err := p.record(ctx, w, 7, Hflush); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := w.Close(ctx); err != nil {
+			t.Fatal(err)
+		}
+		p.verify(t, ctx, f, name, true)
+	}
+}
+
+func writeUntilKilled(name string) {
+	conf := clusterConf()
+	root, _, err := Split("/", conf)
+	if err != nil {
+		panic(err)
+	}
+	f, err := Open(root, Options{Conf: conf, User: "flume"})
+	if err != nil {
+		panic(err)
+	}
+	ctx := context.Background()
+	w, err := f.Create(ctx, name, CreateOptions{BlockSize: 1 << 20})
+	if err != nil {
+		panic(err)
+	}
+	for p := (&tape{lineSize: 100}); ; {
+		if err := p.record(ctx, w, 1+rand.N(500), Hflush); err != nil {
+			panic(err)
+		}
+		fmt.Println(p.flushed)
+	}
+}
+
+// TestAppend goes on with files of many lengths, with partial chunks and full blocks.
+func TestAppend(t *testing.T) {
+	f := cluster(t, nil)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	for _, size := range []int{1, 511, 512, 513, 1000, 4095, 4096, 4097, 8192} {
+		name := fmt.Sprintf("/append/%d", size)
+		p := &tape{lineSize: 1}
+		want := []byte(strings.Repeat("abcdefg", size)[:size])
+		w, err := f.Create(ctx, name, CreateOptions{BlockSize: 4096})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Write(ctx, want); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Close(ctx); err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			if w, err = f.Append(ctx, name); err != nil {
+				t.Fatal(err)
+			}
+			for range 5 {
+				more := []byte(strings.Repeat("0123456789", 200)[:rand.N(900)])
+				if _, err := w.Write(ctx, more); err != nil {
+					t.Fatal(err)
+				}
+				if err := w.Flush(ctx, Durability(rand.N(2))); err != nil {
+					t.Fatal(err)
+				}
+				if want = append(want, more...); w.Acked() != int64(len(want)) {
+					t.Errorf("%d of %d acknowledged", w.Acked(), len(want))
+				}
+			}
+			if err := w.Close(ctx); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r, err := f.Open(ctx, name, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(r)
+		r.Close()
+		if err != nil || string(got) != string(want) {
+			t.Errorf("after %d: %d bytes of %d, %v", size, len(got), len(want), err)
+		}
+		_ = p
+	}
+	if err := f.Delete(ctx, "/append", true); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestManyFiles writes to many at once, from as many goroutines, while a DataNode is killed.
+func TestManyFiles(t *testing.T) {
+	f := cluster(t, func(o *Options) { o.Buffer = 4 << 20 })
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
+	defer cancel()
+	stop := troubleMaker(t, 4*time.Second, false)
+	var done sync.WaitGroup
+	for i := range 60 {
+		done.Go(func() {
+			name := fmt.Sprintf("/many/%03d", i)
+			w, err := f.Create(ctx, name, CreateOptions{Replication: 2, BlockSize: 1 << 20})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			p := &tape{lineSize: 200}
+			for range 60 {
+				if err := p.record(ctx, w, 1+rand.N(200), Hflush); err != nil {
+					t.Error(err)
+					return
+				}
+				time.Sleep(200 * time.Millisecond)
+			}
+			if err := w.Close(ctx); err != nil {
+				t.Error(err)
+				return
+			}
+			p.verify(t, ctx, f, name, true)
+		})
+	}
+	done.Wait()
+	stop()
+	n := 0
+	for _, err := range f.List(ctx, "/many") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		n++
+	}
+	if n != 60 {
+		t.Errorf("%d files are listed", n)
+	}
+}
+
+// TestNames has the calls that touch names alone.
+func TestNames(t *testing.T) {
+	f := cluster(t, nil)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	names(t, ctx, f, "/names")
+	if out := mustPeers(t, "fs", "-stat", "%u %a", "/names/b"); strings.TrimSpace(out) != "flume 644" {
+		t.Errorf("its owner and permission are %s", out)
+	}
+}
+
+// names is what every file system has to do.
+func names(t *testing.T, ctx context.Context, f FS, dir string) {
+	t.Helper()
+	write := func(name, text string) {
+		w, err := f.Create(ctx, name, CreateOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n, err := w.Write(ctx, []byte(text)); n != len(text) || err != nil {
+			t.Fatal(n, err)
+		}
+		if err := w.Close(ctx); err != nil {
+			t.Fatal(err)
+		}
+		w.Abandon()
+	}
+	write(dir+"/deep/er/a", "first")
+	write(dir+"/deep/er/a", "second")
+	write(dir+"/c", "")
+	if err := f.Rename(ctx, dir+"/deep/er/a", dir+"/b"); err != nil {
+		t.Error(err)
+	}
+	if err := f.Rename(ctx, dir+"/b", dir+"/c"); !errors.Is(err, fs.ErrExist) {
+		t.Error(err)
+	}
+	if err := f.Rename(ctx, dir+"/none", dir+"/d"); !errors.Is(err, fs.ErrNotExist) {
+		t.Error(err)
+	}
+	if _, err := f.Stat(ctx, dir+"/none"); !errors.Is(err, fs.ErrNotExist) {
+		t.Error(err)
+	}
+	if _, err := f.Append(ctx, dir+"/none"); !errors.Is(err, fs.ErrNotExist) {
+		t.Error(err)
+	}
+	if i, err := f.Stat(ctx, dir+"/b"); err != nil || i.Size != 6 || i.Dir || i.Name != "b" {
+		t.Error(i, err)
+	}
+	if err := f.Truncate(ctx, dir+"/b", 3); err != nil {
+		t.Error(err)
+	}
+	r, err := f.Open(ctx, dir+"/b", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b, err := io.ReadAll(r); string(b) != "ec" || err != nil {
+		t.Errorf("%q, %v", b, err)
+	}
+	r.Close()
+	var list []string
+	for i, err := range f.List(ctx, dir) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, fmt.Sprint(i.Name, i.Dir))
+	}
+	if got := strings.Join(list, " "); got != "bfalse cfalse deeptrue" {
+		t.Errorf("listed: %s", got)
+	}
+	if err := f.Delete(ctx, dir+"/deep", false); err == nil {
+		t.Error("a directory with files is gone")
+	}
+	for range 2 {
+		if err := f.Delete(ctx, dir+"/deep", true); err != nil {
+			t.Error(err)
+		}
+	}
+}
