@@ -116,7 +116,7 @@ func Split(path string, c *Conf) (root, name string, err error) {
 		return root, path, nil
 	}
 	scheme, rest, ok := strings.Cut(path, ":")
-	if !ok || scheme == "" || !strings.HasPrefix(rest, "/") {
+	if !ok || scheme == "" || strings.ContainsAny(scheme, "/%") || !strings.HasPrefix(rest, "/") {
 		return "", "", fmt.Errorf("the path %q is neither absolute nor one with a scheme, such as hdfs://namenode:8020/flume", path)
 	}
 	authority := ""

@@ -4,12 +4,14 @@ package hdfs
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
+
 	"math/rand/v2"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -464,70 +466,68 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// names is what every file system has to do.
-func names(t *testing.T, ctx context.Context, f FS, dir string) {
-	t.Helper()
-	write := func(name, text string) {
-		w, err := f.Create(ctx, name, CreateOptions{})
+// A tap keeps what servers send.
+type tap struct {
+	net.Conn
+	mu  *sync.Mutex
+	got *bytes.Buffer
+}
+
+func (t tap) Read(p []byte) (int, error) {
+	n, err := t.Conn.Read(p)
+	t.mu.Lock()
+	t.got.Write(p[:n])
+	t.mu.Unlock()
+	return n, err
+}
+
+// TestRecord makes the files of testdata, if HDFS_RECORD is set.
+func TestRecord(t *testing.T) {
+	if os.Getenv("HDFS_RECORD") == "" {
+		t.Skip("HDFS_RECORD is not set")
+	}
+	c := cluster(t, nil).(*client)
+	ctx := t.Context()
+	var mu sync.Mutex
+	var got []*bytes.Buffer
+	dial := c.caller.dial
+	c.caller.dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		nc, err := dial(ctx, network, addr)
+		mu.Lock()
+		defer mu.Unlock()
+		got = append(got, new(bytes.Buffer))
+		return tap{nc, &mu, got[len(got)-1]}, err
+	}
+	try := func(err error) {
+		t.Helper()
 		if err != nil {
 			t.Fatal(err)
 		}
-		if n, err := w.Write(ctx, []byte(text)); n != len(text) || err != nil {
-			t.Fatal(n, err)
-		}
-		if err := w.Close(ctx); err != nil {
-			t.Fatal(err)
-		}
-		w.Abandon()
 	}
-	write(dir+"/deep/er/a", "first")
-	write(dir+"/deep/er/a", "second")
-	write(dir+"/c", "")
-	if err := f.Rename(ctx, dir+"/deep/er/a", dir+"/b"); err != nil {
-		t.Error(err)
+	w, err := c.Create(ctx, "/record/file", CreateOptions{BlockSize: 4096})
+	try(err)
+	for _, n := range [][2]int{{0, 4000}, {4000, 4500}, {4500, 5000}} {
+		_, err = w.Write(ctx, text(5000)[n[0]:n[1]])
+		try(err)
+		try(w.Flush(ctx, Hsync))
 	}
-	if err := f.Rename(ctx, dir+"/b", dir+"/c"); !errors.Is(err, fs.ErrExist) {
-		t.Error(err)
-	}
-	if err := f.Rename(ctx, dir+"/none", dir+"/d"); !errors.Is(err, fs.ErrNotExist) {
-		t.Error(err)
-	}
-	if _, err := f.Stat(ctx, dir+"/none"); !errors.Is(err, fs.ErrNotExist) {
-		t.Error(err)
-	}
-	if _, err := f.Append(ctx, dir+"/none"); !errors.Is(err, fs.ErrNotExist) {
-		t.Error(err)
-	}
-	if i, err := f.Stat(ctx, dir+"/b"); err != nil || i.Size != 6 || i.Dir || i.Name != "b" {
-		t.Error(i, err)
-	}
-	if err := f.Truncate(ctx, dir+"/b", 3); err != nil {
-		t.Error(err)
-	}
-	r, err := f.Open(ctx, dir+"/b", 1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if b, err := io.ReadAll(r); string(b) != "ec" || err != nil {
-		t.Errorf("%q, %v", b, err)
-	}
+	try(w.Close(ctx))
+	r, err := c.Open(ctx, "/record/file", 4096)
+	try(err)
+	_, err = io.ReadAll(r)
+	try(err)
 	r.Close()
-	var list []string
-	for i, err := range f.List(ctx, dir) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		list = append(list, fmt.Sprint(i.Name, i.Dir))
+	for range c.List(ctx, "/record") {
 	}
-	if got := strings.Join(list, " "); got != "bfalse cfalse deeptrue" {
-		t.Errorf("listed: %s", got)
+	_, err = c.Stat(ctx, "/record/file")
+	try(err)
+	if _, err := c.Append(ctx, "/record"); err == nil {
+		t.Error("a directory can be appended to")
 	}
-	if err := f.Delete(ctx, dir+"/deep", false); err == nil {
-		t.Error("a directory with files is gone")
-	}
-	for range 2 {
-		if err := f.Delete(ctx, dir+"/deep", true); err != nil {
-			t.Error(err)
+	for i, name := range []string{"namenode", "", "write", "read"} {
+		t.Log(i, name, got[i].Len())
+		if name != "" {
+			try(os.WriteFile(filepath.Join("testdata", name), got[i].Bytes(), 0o644))
 		}
 	}
 }
