@@ -19,15 +19,14 @@ import (
 )
 
 const (
-	dialTimeout    = 10 * time.Second
-	leaseInterval  = 20 * time.Second // a lease of which nothing is heard for 60 s may be taken by others
-	createFlag     = 0x01
-	overwriteFlag  = 0x02
-	replicateFlag  = 0x80 // not erasure coded: such files have no flush
-	modeDefault    = 0o644
-	recoverPause   = 500 * time.Millisecond
-	recoverAgain   = 4 * time.Second
-	tinyBlockLimit = 1 << 20
+	dialTimeout   = 10 * time.Second
+	leaseInterval = 20 * time.Second // a lease of which nothing is heard for 60 s may be taken by others
+	createFlag    = 0x01
+	overwriteFlag = 0x02
+	replicateFlag = 0x80 // not erasure coded: such files have no flush
+	modeDefault   = 0o644
+	recoverPause  = 500 * time.Millisecond
+	recoverAgain  = 4 * time.Second
 )
 
 // A client is an HDFS cluster.

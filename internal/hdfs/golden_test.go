@@ -29,7 +29,7 @@ func golden(t testing.TB, name string) []byte {
 func answers(b []byte) (all [][]byte, err error) {
 	for in := bufio.NewReader(bytes.NewReader(b)); ; {
 		frame, err := readFrame(in)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return all, nil
 		}
 		if err != nil {
@@ -127,7 +127,7 @@ func TestGoldenWrite(t *testing.T) {
 	var got []string
 	for {
 		data, err := readDelimited(in, maxMessage)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {

@@ -1,4 +1,3 @@
-// Package hdfs is the little of a file system that a sink needs, over HDFS in its own protocols and over local files.
 package hdfs
 
 import (

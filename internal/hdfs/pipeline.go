@@ -92,7 +92,7 @@ func (w *writer) setUp(ctx context.Context, stage uint64, generation uint64, ack
 		err = a.err(first)
 	}
 	if err != nil {
-		d.Close()
+		d.hangUp()
 		f := &fault{bad: 0, err: err}
 		for i := range w.replicas {
 			if a.bad != "" && (a.bad == w.replicas[i].addr(false) || a.bad == w.replicas[i].addr(true)) {
@@ -107,15 +107,15 @@ func (w *writer) setUp(ctx context.Context, stage uint64, generation uint64, ack
 
 // shut ends a pipeline that has begun, and its goroutine.
 func (p *pipeline) shut() {
-	p.conn.Close()
+	p.conn.hangUp()
 	<-p.ended
 }
 
 // send writes a packet.
 func (p *pipeline) send(k *packet, limit time.Duration) error {
-	p.conn.SetWriteDeadline(time.Now().Add(limit))
+	p.conn.nc.SetWriteDeadline(time.Now().Add(limit))
 	bufs := net.Buffers{k.head, k.data}
-	_, err := bufs.WriteTo(p.conn.Conn)
+	_, err := bufs.WriteTo(p.conn.nc)
 	return err
 }
 
@@ -214,7 +214,7 @@ func (w *writer) recover(ctx context.Context, f *fault) error {
 			m.text(5, r.storage)
 		}
 		if _, err := w.c.nn.call(ctx, "updatePipeline", m); err != nil {
-			p.conn.Close() // the nodes have the new generation already; another try gives them a newer one
+			p.conn.hangUp() // the nodes have the new generation already; another try gives them a newer one
 			w.setFault(&fault{bad: -1, err: err, counted: true})
 			return err
 		}

@@ -125,7 +125,7 @@ func (r *reader) Close() error {
 
 func (r *reader) hangUp() {
 	if r.conn != nil {
-		r.conn.Close()
+		r.conn.hangUp()
 		r.conn = nil
 	}
 }
@@ -165,7 +165,7 @@ func (r *reader) packet(l *located) error {
 			return err
 		}
 	}
-	r.conn.SetReadDeadline(time.Now().Add(r.c.pipe.timeout))
+	r.conn.nc.SetReadDeadline(time.Now().Add(r.c.pipe.timeout))
 	h, err := readPacketHead(r.conn.in)
 	if err != nil {
 		return err
@@ -189,9 +189,9 @@ func (r *reader) packet(l *located) error {
 	n := min(r.skip, int64(len(data)))
 	r.left, r.skip = data[n:], r.skip-n
 	if r.at >= r.stop { // the node sends an empty packet, and hears that all was well
-		r.conn.SetDeadline(time.Now().Add(r.c.pipe.timeout))
+		r.conn.nc.SetDeadline(time.Now().Add(r.c.pipe.timeout))
 		if _, err := readPacketHead(r.conn.in); err == nil {
-			r.conn.Write(delimited(nil, *new(message).num(1, statusChecksumOK)))
+			_, _ = r.conn.nc.Write(delimited(nil, *new(message).num(1, statusChecksumOK))) // a courtesy: all bytes are here
 		}
 		r.hangUp()
 		r.node = 0
@@ -216,7 +216,7 @@ func (r *reader) ask(l *located) error {
 		err = fmt.Errorf("DataNode %s begins at %d instead of %d, with checksums of kind %d over %d bytes", n.addr(false), a.first, off, a.checksum.kind, a.checksum.chunk)
 	}
 	if err != nil {
-		d.Close()
+		d.hangUp()
 		return err
 	}
 	r.conn, r.sums, r.at, r.skip, r.stop = d, a.checksum, a.first, off-a.first, l.length

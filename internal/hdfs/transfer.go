@@ -53,14 +53,15 @@ func statusText(s uint64) string {
 
 // A dataConn is a connection to a DataNode. Its deadline moves with every operation, and its context ends it at once.
 type dataConn struct {
-	net.Conn
+	nc   net.Conn
 	in   *bufio.Reader
 	stop func() bool
 }
 
-func (d *dataConn) Close() error {
+// hangUp ends the connection. What matters has been acknowledged by then, or goes again.
+func (d *dataConn) hangUp() {
 	d.stop()
-	return d.Conn.Close()
+	d.nc.Close()
 }
 
 // dialNode connects for one operation. The connection ends with ctx.
@@ -71,20 +72,20 @@ func (c *client) dialNode(ctx context.Context, n *node, inSize int) (*dataConn, 
 	if err != nil {
 		return nil, err
 	}
-	return &dataConn{Conn: nc, in: bufio.NewReaderSize(nc, inSize), stop: context.AfterFunc(ctx, func() { nc.Close() })}, nil
+	return &dataConn{nc: nc, in: bufio.NewReaderSize(nc, inSize), stop: context.AfterFunc(ctx, func() { nc.Close() })}, nil
 }
 
 // operation sends one and returns what the DataNode says to it.
 func (d *dataConn) operation(op byte, request []byte, limit time.Duration) (opAnswer, error) {
-	d.SetDeadline(time.Now().Add(limit))
-	if _, err := d.Write(delimited([]byte{0, transferVersion, op}, request)); err != nil {
+	d.nc.SetDeadline(time.Now().Add(limit))
+	if _, err := d.nc.Write(delimited([]byte{0, transferVersion, op}, request)); err != nil {
 		return opAnswer{}, err
 	}
 	data, err := readDelimited(d.in, maxMessage)
 	if err != nil {
 		return opAnswer{}, err
 	}
-	d.SetDeadline(time.Time{})
+	d.nc.SetDeadline(time.Time{})
 	return decodeOpAnswer(data)
 }
 
@@ -304,7 +305,7 @@ func (c *client) transferReplica(ctx context.Context, b block, token []byte, fro
 	if err != nil {
 		return err
 	}
-	defer d.Close()
+	defer d.hangUp()
 	m := new(message).bytes(1, c.operationHeader(b, token)).bytes(2, to.info).num(3, to.storageType)
 	if to.storage != "" {
 		m.text(4, to.storage)

@@ -438,7 +438,7 @@ func (w *writer) begin(p *pipeline, generation uint64) {
 	defer w.mu.Unlock()
 	w.fault = nil
 	if w.stage == stageClose {
-		p.conn.Close()
+		p.conn.hangUp()
 		w.takeOff()
 		return
 	}
@@ -516,7 +516,7 @@ func (w *writer) transmit(k *packet) {
 	w.wrote = k.sent
 	if err := w.pipe.send(k, w.limit()); err != nil {
 		// Which node is to blame may be in an acknowledgement that has arrived; otherwise it is the first.
-		w.pipe.conn.SetReadDeadline(time.Now().Add(time.Second))
+		w.pipe.conn.nc.SetReadDeadline(time.Now().Add(time.Second))
 		<-w.pipe.ended
 	}
 }
@@ -545,7 +545,7 @@ func (w *writer) idle(timer *time.Timer) {
 			k.seal(castagnoli())
 			w.wrote = now
 			if err := w.pipe.send(k, w.limit()); err != nil {
-				w.pipe.conn.SetReadDeadline(time.Now().Add(time.Second))
+				w.pipe.conn.nc.SetReadDeadline(time.Now().Add(time.Second))
 				<-w.pipe.ended
 			}
 			return
