@@ -531,3 +531,52 @@ func TestRecord(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkWrite writes 64 KB at a time, with a flush for each megabyte; one operation is a megabyte.
+func BenchmarkWrite(b *testing.B) {
+	for _, files := range []int{1, 4} {
+		for _, replication := range []int{1, 3} {
+			b.Run(fmt.Sprintf("files=%d/replication=%d", files, replication), func(b *testing.B) {
+				conf := clusterConf()
+				root, _, err := Split("/", conf)
+				if err != nil {
+					b.Fatal(err)
+				}
+				f, err := Open(root, Options{Conf: conf})
+				if err != nil {
+					b.Fatal(err)
+				}
+				defer f.Close()
+				b.SetBytes(1 << 20)
+				b.ReportAllocs()
+				piece := []byte(strings.Repeat("0123456789abcdef", 4096))
+				var done sync.WaitGroup
+				for i := range files {
+					done.Go(func() {
+						w, err := f.Create(b.Context(), fmt.Sprintf("/speed/%d", i), CreateOptions{Replication: replication})
+						if err != nil {
+							b.Error(err)
+							return
+						}
+						for n := range b.N * 16 / files {
+							if _, err := w.Write(b.Context(), piece); err != nil {
+								b.Error(err)
+								return
+							}
+							if n%16 == 15 {
+								if err := w.Flush(b.Context(), Hflush); err != nil {
+									b.Error(err)
+									return
+								}
+							}
+						}
+						if err := w.Close(b.Context()); err != nil {
+							b.Error(err)
+						}
+					})
+				}
+				done.Wait()
+			})
+		}
+	}
+}
