@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -530,6 +531,81 @@ func TestRecord(t *testing.T) {
 			try(os.WriteFile(filepath.Join("testdata", name), got[i].Bytes(), 0o644))
 		}
 	}
+}
+
+// TestManyOpen has thousands of files open, flushes all of them a few times, and says what they cost. HDFS_OPEN says how
+// many; a DataNode needs dfs.datanode.max.transfer.threads above that.
+func TestManyOpen(t *testing.T) {
+	n := 300
+	if v := os.Getenv("HDFS_OPEN"); v != "" {
+		var err error
+		if n, err = strconv.Atoi(v); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f := cluster(t, nil)
+	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
+	defer cancel()
+	files := make([]File, n)
+	each := func(do func(i int) error) {
+		t.Helper()
+		work := make(chan int)
+		var done sync.WaitGroup
+		for range 16 {
+			done.Go(func() {
+				for i := range work {
+					if err := do(i); err != nil {
+						t.Error(err)
+						cancel()
+					}
+				}
+			})
+		}
+		for i := range n {
+			work <- i
+		}
+		close(work)
+		done.Wait()
+	}
+	runtime.GC()
+	base := resident(t)
+	began := time.Now()
+	each(func(i int) (err error) {
+		files[i], err = f.Create(ctx, fmt.Sprintf("/open/%d", i), CreateOptions{Replication: 1})
+		return err
+	})
+	t.Logf("%d files made in %v", n, time.Since(began))
+	line := []byte(strings.Repeat("x", 1023) + "\n")
+	for range 5 {
+		began = time.Now()
+		each(func(i int) error {
+			for range 3 {
+				if _, err := files[i].Write(ctx, line); err != nil {
+					return err
+				}
+			}
+			return files[i].Flush(ctx, Hflush)
+		})
+		t.Logf("flushed in %v; %d MB more are resident, %d goroutines", time.Since(began), (resident(t)-base)>>20, runtime.NumGoroutine())
+	}
+	began = time.Now()
+	each(func(i int) error { return files[i].Close(ctx) })
+	t.Logf("closed in %v", time.Since(began))
+	if err := f.Delete(ctx, "/open", true); err != nil {
+		t.Error(err)
+	}
+}
+
+func resident(t *testing.T) int64 {
+	b, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		t.Skip(err)
+	}
+	pages, err := strconv.ParseInt(strings.Fields(string(b))[1], 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pages * int64(os.Getpagesize())
 }
 
 // BenchmarkWrite writes 64 KB at a time, with a flush for each megabyte; one operation is a megabyte.
