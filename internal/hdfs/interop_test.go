@@ -571,7 +571,7 @@ func TestManyOpen(t *testing.T) {
 	base := resident(t)
 	began := time.Now()
 	each(func(i int) (err error) {
-		files[i], err = f.Create(ctx, fmt.Sprintf("/open/%d", i), CreateOptions{Replication: 1})
+		files[i], err = f.Create(ctx, fmt.Sprintf("/open/%d", i), CreateOptions{Replication: 1, BlockSize: 1 << 20}) // a node sets a whole block of disk aside for each
 		return err
 	})
 	t.Logf("%d files made in %v", n, time.Since(began))

@@ -36,11 +36,12 @@ func isStandby(err error) bool {
 	return errors.As(err, &r) && r.is("StandbyException", "ObserverRetryOnActiveException")
 }
 
-// isPassing is an answer that will be another in a while.
+// isPassing is an answer that will be another in a while. That no node can take a block now, because all are gone, full
+// or too busy, has no class of its own.
 func isPassing(err error) bool {
 	var r *RemoteError
-	return errors.As(err, &r) && r.is("RetriableException", "SafeModeException", "RpcServerException", "RpcNoSuchMethodInfoException",
-		"NotReplicatedYetException")
+	return errors.As(err, &r) && (r.is("RetriableException", "SafeModeException", "NotReplicatedYetException") ||
+		r.is("IOException") && strings.Contains(r.Message, "could only be "))
 }
 
 func (n *namenode) call(ctx context.Context, method string, request *message) ([]byte, error) {
