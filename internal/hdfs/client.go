@@ -40,6 +40,7 @@ type client struct {
 	pipe   pipeSettings
 	umask  fs.FileMode
 	budget *budget
+	keys   transferKeys
 
 	ctx  context.Context // ends with Close
 	end  context.CancelFunc

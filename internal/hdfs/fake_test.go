@@ -254,6 +254,8 @@ func (f *fake) act(method string, request []byte) answer {
 			offset += int64(len(f.data[id]))
 		}
 		return answer{data: *new(message).bytes(1, *m.num(1, uint64(offset)).flag(3, false).flag(5, true))}
+	case "getServerDefaults":
+		return answer{data: *new(message).bytes(1, *new(message).num(6, 0))}
 	case "renewLease", "rename2", "delete":
 		return yes
 	}

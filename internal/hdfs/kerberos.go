@@ -138,7 +138,7 @@ func (k *Kerberos) Begin(ctx context.Context, service string) (Exchange, error) 
 	if err != nil {
 		return nil, fmt.Errorf("getting a ticket of %s for %s: %w", k.user, name, err)
 	}
-	if key.KeyType < 17 || key.KeyType > 20 {
+	if !isAES(key) {
 		return nil, fmt.Errorf("the ticket for %s is encrypted with type %d; AES is needed", name, key.KeyType)
 	}
 	return &gssExchange{client: cl, ticket: ticket, session: key, key: key, offers: k.offers}, nil
@@ -234,7 +234,7 @@ func (x *gssExchange) reply(challenge []byte) error {
 	if err := r.Unmarshal(body); err != nil {
 		return fmt.Errorf("reading the server's reply: %w", err)
 	}
-	plain, err := crypto.DecryptEncPart(r.EncPart, x.session, keyusage.AP_REP_ENCPART)
+	plain, err := decrypt(x.session, r.EncPart.Cipher, keyusage.AP_REP_ENCPART)
 	if err != nil {
 		return fmt.Errorf("reading the server's reply: %w", err)
 	}
@@ -246,9 +246,26 @@ func (x *gssExchange) reply(challenge []byte) error {
 		return errors.New("the server's reply is not to this request")
 	}
 	if len(part.Subkey.KeyValue) > 0 {
+		if !isAES(part.Subkey) {
+			return fmt.Errorf("the server wants to encrypt with type %d; AES is needed", part.Subkey.KeyType)
+		}
 		x.key, x.sealer.flags = part.Subkey, gssAcceptorSubkey
 	}
 	return nil
+}
+
+func isAES(k types.EncryptionKey) bool { return k.KeyType >= 17 && k.KeyType <= 20 }
+
+// decrypt looks at the length first, which the library does not.
+func decrypt(key types.EncryptionKey, b []byte, usage uint32) ([]byte, error) {
+	et, err := crypto.GetEtype(key.KeyType)
+	if err != nil {
+		return nil, err
+	}
+	if len(b) < et.GetConfounderByteSize()+et.GetHMACBitLength()/8 {
+		return nil, errShort
+	}
+	return et.DecryptMessage(key.KeyValue, b, usage)
 }
 
 // choose takes the best protection that both sides want.
@@ -341,7 +358,7 @@ func (s *gssSealer) Open(token []byte) ([]byte, error) {
 	}
 	header[6], header[7] = 0, 0
 	if header[2]&gssSealed != 0 {
-		plain, err := et.DecryptMessage(s.key.KeyValue, body, keyusage.GSSAPI_ACCEPTOR_SEAL)
+		plain, err := decrypt(s.key, body, keyusage.GSSAPI_ACCEPTOR_SEAL)
 		if err != nil {
 			return nil, err
 		}

@@ -65,7 +65,7 @@ func (w *writer) limit() time.Duration {
 // setUp connects to the nodes of the block. On failure it says which one is to blame.
 func (w *writer) setUp(ctx context.Context, stage uint64, generation uint64, acked, sent int64) (*pipeline, *fault) {
 	first := &w.replicas[0].node
-	d, err := w.c.dialNode(ctx, first, 256)
+	d, err := w.c.dialNode(ctx, first, w.token, 256)
 	if err != nil {
 		return nil, &fault{bad: 0, err: err}
 	}
@@ -195,6 +195,9 @@ func (w *writer) recover(ctx context.Context, f *fault) error {
 			return err
 		}
 		w.token = l.token
+		if _, err := w.c.encryptionKey(ctx); err != nil { // not the DataNode's fault
+			return err
+		}
 		p, bad := w.setUp(ctx, stage, l.generation, acked, sent)
 		if bad != nil {
 			if ctx.Err() != nil {
@@ -303,6 +306,9 @@ func (w *writer) addNode(ctx context.Context, b block, shun time.Duration) error
 // nextBlock has the NameNode add a block to the file, and connects to its nodes.
 func (w *writer) nextBlock(ctx context.Context) error {
 	for try := 0; ; try++ {
+		if _, err := w.c.encryptionKey(ctx); err != nil {
+			return err
+		}
 		m := new(message).text(1, w.path).text(2, w.c.name)
 		if w.block.id != 0 {
 			m.bytes(3, w.block.encode())

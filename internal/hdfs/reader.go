@@ -202,7 +202,7 @@ func (r *reader) packet(l *located) error {
 // ask begins to read a block where the file is to be read on.
 func (r *reader) ask(l *located) error {
 	n := &l.replicas[r.node].node
-	d, err := r.c.dialNode(r.ctx, n, 64<<10)
+	d, err := r.c.dialNode(r.ctx, n, l.token, 64<<10)
 	if err != nil {
 		return err
 	}

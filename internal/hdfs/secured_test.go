@@ -4,6 +4,7 @@ package hdfs
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -68,11 +69,23 @@ func secured(t *testing.T, settings ...string) (conf *Conf, krb5, keytab string)
 	return conf, krb5, filepath.Join(kdc, "flume.keytab")
 }
 
-// TestKerberos writes to clusters that ask for Kerberos, with each protection of RPC.
+// TestKerberos writes to clusters that ask for Kerberos, with each protection of RPC and of data.
 func TestKerberos(t *testing.T) {
-	for _, protection := range []string{"authentication", "integrity", "privacy"} {
-		t.Run(protection, func(t *testing.T) {
-			conf, krb5, keytab := secured(t, "hadoop.rpc.protection="+protection)
+	const aes = "dfs.encrypt.data.transfer.cipher.suites=AES/CTR/NoPadding"
+	for _, test := range []struct {
+		name     string
+		data     string // what carries the bytes
+		settings []string
+	}{
+		{"authentication", "*net.TCPConn", []string{"hadoop.rpc.protection=authentication"}},
+		{"integrity", "*hdfs.digestConn", []string{"hadoop.rpc.protection=integrity", "dfs.data.transfer.protection=integrity"}},
+		{"privacy", "*hdfs.digestConn", []string{"hadoop.rpc.protection=privacy", "dfs.data.transfer.protection=privacy"}},
+		{"privacy with AES", "*hdfs.counterConn", []string{"hadoop.rpc.protection=privacy", "dfs.data.transfer.protection=privacy", aes}},
+		{"data authenticated", "*net.TCPConn", []string{"hadoop.rpc.protection=privacy", "dfs.data.transfer.protection=authentication"}},
+		{"all data encrypted", "*hdfs.counterConn", []string{"hadoop.rpc.protection=authentication,privacy", "dfs.encrypt.data.transfer=true", aes}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			conf, krb5, keytab := secured(t, test.settings...)
 			before := goleak.IgnoreCurrent()
 			login, err := NewKerberos(KerberosOptions{Principal: "flume", KeyTab: keytab, Krb5Conf: krb5, Protections: conf.Strings("hadoop.rpc.protection")})
 			if err != nil {
@@ -102,10 +115,30 @@ func TestKerberos(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
+			if got := fmt.Sprintf("%T", w.(*writer).pipe.conn.nc); got != test.data {
+				t.Errorf("the bytes go over %s, want %s", got, test.data)
+			}
 			if err := w.Close(ctx); err != nil {
 				t.Fatal(err)
 			}
 			p.verify(t, ctx, f, "/file", true)
+			if conf.Get("dfs.data.transfer.protection", "") != "" { // the DataNodes do insist
+				other := conf.Clone()
+				other.Set("dfs.data.transfer.protection", "")
+				g, err := Open(root, Options{Conf: other, Login: login})
+				if err != nil {
+					t.Fatal(err)
+				}
+				r, err := g.Open(ctx, "/file", 0)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if n, err := r.Read(make([]byte, 1)); err == nil {
+					t.Errorf("%d bytes are read without the protection", n)
+				}
+				r.Close()
+				g.Close()
+			}
 			if err := f.Close(); err != nil {
 				t.Error(err)
 			}

@@ -64,15 +64,22 @@ func (d *dataConn) hangUp() {
 	d.nc.Close()
 }
 
-// dialNode connects for one operation. The connection ends with ctx.
-func (c *client) dialNode(ctx context.Context, n *node, inSize int) (*dataConn, error) {
+// dialNode connects for one operation on the block of the token. The connection ends with ctx.
+func (c *client) dialNode(ctx context.Context, n *node, token []byte, inSize int) (*dataConn, error) {
 	dialing, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	nc, err := c.caller.dial(dialing, "tcp", n.addr(c.pipe.byName))
+	raw, err := c.caller.dial(dialing, "tcp", n.addr(c.pipe.byName))
 	if err != nil {
 		return nil, err
 	}
-	return &dataConn{nc: nc, in: bufio.NewReaderSize(nc, inSize), stop: context.AfterFunc(ctx, func() { nc.Close() })}, nil
+	stop := context.AfterFunc(ctx, func() { raw.Close() })
+	nc, err := c.secure(dialing, raw, n, token)
+	if err != nil {
+		stop()
+		raw.Close()
+		return nil, fmt.Errorf("logging in to DataNode %s: %w", n.addr(false), err)
+	}
+	return &dataConn{nc: nc, in: bufio.NewReaderSize(nc, inSize), stop: stop}, nil
 }
 
 // operation sends one and returns what the DataNode says to it.
@@ -301,7 +308,7 @@ func decodeAck(data []byte, replies []uint64) (a ack, err error) {
 
 // transferReplica has a node copy its replica of an open block to another node.
 func (c *client) transferReplica(ctx context.Context, b block, token []byte, from *node, to replica) error {
-	d, err := c.dialNode(ctx, from, 512)
+	d, err := c.dialNode(ctx, from, token, 512)
 	if err != nil {
 		return err
 	}
