@@ -104,7 +104,6 @@ func newClient(authority string, o Options) (*client, error) {
 			caller: who, addrs: addrs, patience: o.CallTimeout, try: 20 * time.Second,
 			principal: conf.Get("dfs.namenode.kerberos.principal", ""), dialing: make(chan struct{}, 1),
 		},
-		budget: newBudget(o.Buffer),
 		pipe: pipeSettings{
 			byName:      conf.Bool("dfs.client.use.datanode.hostname", false),
 			timeout:     conf.Duration("dfs.client.socket-timeout", time.Millisecond, time.Minute),
@@ -116,6 +115,7 @@ func newClient(authority string, o Options) (*client, error) {
 			blockSize:   conf.Size("dfs.blocksize", conf.Size("dfs.block.size", 128<<20)),
 		},
 	}
+	c.budget = newBudget(max(o.Buffer, c.pipe.packet)) // what is asked for at once must fit
 	mask := conf.Get("fs.permissions.umask-mode", "022")
 	if _, err := fmt.Sscanf(mask, "%o", &c.umask); err != nil {
 		return nil, fmt.Errorf("reading fs.permissions.umask-mode %q: an octal number is expected", mask)

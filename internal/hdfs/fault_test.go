@@ -346,7 +346,8 @@ func TestBounded(t *testing.T) {
 		f := newFake(t)
 		f.silent = make(chan struct{})
 		f.acks = func(p int, k fakePacket) []byte { return []byte("silent") }
-		c := f.open(Options{Buffer: 4096})
+		c := f.open(Options{})
+		c.budget = newBudget(4096)
 		a, err := c.Create(t.Context(), "/a", CreateOptions{})
 		if err != nil {
 			t.Fatal(err)
@@ -519,5 +520,13 @@ func TestNameNodes(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// TestNoReplica reads a block that no DataNode has.
+func TestNoReplica(t *testing.T) {
+	r := reader{ctx: t.Context(), path: "/file", length: 1, blocks: []located{{block: block{id: 7, length: 1}}}}
+	if _, err := r.Read(make([]byte, 1)); err == nil || !strings.Contains(err.Error(), "block 7 from none of 0 DataNodes") {
+		t.Error(err)
 	}
 }

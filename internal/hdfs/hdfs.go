@@ -67,7 +67,7 @@ type Durability int
 
 const (
 	Hflush Durability = iota // in the memory of every DataNode of the pipeline, and visible to readers; what Flume does
-	Hsync                    // on their disks
+	Hsync                    // on their disks; a node that joins later syncs what it was given with the next one
 )
 
 // CreateOptions are what a file is made with; zero means the file system's own.

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 
 	"math/rand/v2"
 	"net"
@@ -44,7 +45,7 @@ func TestMain(m *testing.M) {
 	}
 	status := 1
 	_, running := peers("status")
-	if out, err := peers("start", "--datanodes", "3", "--replication", "2"); err != nil {
+	if out, err := peers("start", "--datanodes", "3", "--replication", "2", "--set", "hadoop.proxyuser.flume.hosts=*", "--set", "hadoop.proxyuser.flume.groups=*"); err != nil {
 		fmt.Fprintln(os.Stderr, out, err)
 	} else {
 		status = m.Run()
@@ -464,6 +465,28 @@ func TestNames(t *testing.T) {
 	names(t, ctx, f, "/names")
 	if out := mustPeers(t, "fs", "-stat", "%u %a", "/names/b"); strings.TrimSpace(out) != "flume 644" {
 		t.Errorf("its owner and permission are %s", out)
+	}
+}
+
+// TestProxyUser acts as another user.
+func TestProxyUser(t *testing.T) {
+	owned(t, cluster(t, func(o *Options) { o.ProxyUser = "alice" }), "alice")
+	f := cluster(t, func(o *Options) { o.User, o.ProxyUser = "bob", "alice" })
+	if err := f.Mkdirs(t.Context(), "/proxy"); !errors.Is(err, fs.ErrPermission) {
+		t.Error(err)
+	}
+}
+
+func owned(t *testing.T, f FS, user string) {
+	t.Helper()
+	if err := f.Mkdirs(t.Context(), "/owned"); err != nil {
+		t.Fatal(err)
+	}
+	if i, err := f.Stat(t.Context(), "/owned"); err != nil || i.Owner != user || !i.Dir {
+		t.Error(i, err)
+	}
+	if err := f.Delete(t.Context(), "/owned", true); err != nil {
+		t.Error(err)
 	}
 }
 

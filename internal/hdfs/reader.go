@@ -142,12 +142,11 @@ func (r *reader) fill() {
 		r.err = fmt.Errorf("no block has byte %d", r.pos)
 		return
 	}
-	if r.conn == nil {
-		r.skip = 0
-	}
-	err := r.packet(l)
-	if err == nil {
-		return
+	err := errors.New("the NameNode knows of none")
+	if r.node < len(l.replicas) {
+		if err = r.packet(l); err == nil {
+			return
+		}
 	}
 	r.hangUp()
 	if r.ctx.Err() != nil {

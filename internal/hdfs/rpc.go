@@ -136,10 +136,13 @@ func (k *conn) greet(ctx context.Context, principal string) error {
 		hello = nil
 	}
 	user := new(message)
-	if k.caller.proxy != "" {
-		user.text(1, k.caller.proxy).text(2, k.caller.user)
-	} else {
+	switch {
+	case k.caller.proxy == "":
 		user.text(1, k.caller.user)
+	case k.caller.login != nil: // the server knows who it is that acts as another
+		user.text(1, k.caller.proxy)
+	default:
+		user.text(1, k.caller.proxy).text(2, k.caller.user)
 	}
 	body := delimited(k.header(callContext, -1), *new(message).bytes(2, *user).text(3, k.protocol))
 	frame, err := k.frame(body)

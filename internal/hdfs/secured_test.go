@@ -55,6 +55,7 @@ func secured(t *testing.T, settings ...string) (conf *Conf, krb5, keytab string)
 		"dfs.datanode.kerberos.principal": "dn/localhost@SLUICE.TEST", "dfs.datanode.keytab.file": kdc + "/dn.keytab",
 		"dfs.web.authentication.kerberos.principal": "HTTP/localhost@SLUICE.TEST", "dfs.web.authentication.kerberos.keytab": kdc + "/HTTP.keytab",
 		"dfs.namenode.kerberos.internal.spnego.principal": "HTTP/localhost@SLUICE.TEST", "ignore.secure.ports.for.testing": "true",
+		"hadoop.proxyuser.flume.hosts": "*", "hadoop.proxyuser.flume.groups": "*",
 	} {
 		start = append(start, "--set", k+"="+v)
 	}
@@ -142,6 +143,11 @@ func TestKerberos(t *testing.T) {
 			if err := f.Close(); err != nil {
 				t.Error(err)
 			}
+			if f, err = Open(root, Options{Conf: conf, Login: login, ProxyUser: "alice"}); err != nil {
+				t.Fatal(err)
+			}
+			owned(t, f, "alice")
+			f.Close()
 			login.Close()
 			goleak.VerifyNone(t, before)
 
