@@ -42,6 +42,8 @@ type fake struct {
 	set     func(n int, names []string) []byte      // an answer to the n-th set-up; nil: all is well
 	acks    func(pipeline int, k fakePacket) []byte // an acknowledgement; nil: of success; empty: none, and the end
 	reading func(node string, block []byte) []byte  // what a node sends of a block
+	spare   []int                                   // nodes that a pipeline may get besides its own
+	copied  []string                                // the nodes that had to copy a block
 	silent  chan struct{}                           // while open, an acknowledgement "silent" waits for it
 }
 
@@ -242,6 +244,18 @@ func (f *fake) act(method string, request []byte) answer {
 		f.generation[b.id] = b.generation
 		return answer{}
 	case "getAdditionalDatanode":
+		var nodes []int
+		for i := range 9 {
+			if bytes.Contains(request, []byte(fmt.Sprint("DS-", i))) { // storages of those that are in
+				nodes = append(nodes, i)
+			}
+		}
+		for _, n := range f.spare {
+			if !bytes.Contains(request, []byte(fmt.Sprint("uuid", n))) {
+				b, _ := decodeBlock(field(2))
+				return answer{data: *new(message).bytes(1, fakeLocated(b, 0, append(nodes, n)...))}
+			}
+		}
 		return answer{err: &RemoteError{Class: "java.io.IOException", Message: "no node"}}
 	case "complete":
 		f.complete = true
@@ -292,6 +306,13 @@ func (f *fake) datanode(nc net.Conn, addr string) {
 	b, err := decodeBlock(raw)
 	if err != nil {
 		f.t.Error(err)
+		return
+	}
+	if op[2] == opTransfer {
+		f.mu.Lock()
+		f.copied = append(f.copied, addr)
+		f.mu.Unlock()
+		nc.Write(delimited(nil, *new(message).num(1, statusOK)))
 		return
 	}
 	if op[2] == opRead {

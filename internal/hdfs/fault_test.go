@@ -114,6 +114,20 @@ func TestPipelineFaults(t *testing.T) {
 				return nil
 			}
 		}, 1, nil},
+		{"another takes its place", func(f *fake) {
+			f.spare = []int{3}
+			f.acks = func(p int, k fakePacket) []byte {
+				if p == 0 && k.off > 1000 {
+					return []byte{}
+				}
+				return nil
+			}
+		}, 2, func(f *fake) error { // the blocks after it are the NameNode's choice
+			if got := f.pipelines[1] + fmt.Sprint(f.copied); got != "3 [dn1:1 dn2:1 dn3:1][dn1:1]" {
+				return fmt.Errorf("recovered by %s", got)
+			}
+			return nil
+		}},
 		{"a node refuses a new block", func(f *fake) {
 			f.down["dn1:1"] = true
 		}, 2, func(f *fake) error {
@@ -335,6 +349,46 @@ func TestIdle(t *testing.T) {
 		time.Sleep(10 * time.Minute)
 		if f.count("renewLease") != n {
 			t.Error("the lease is renewed without open files")
+		}
+		c.Close()
+	})
+}
+
+// TestTopUp loses a node when there is no other, and gets one when there is, though nothing is written.
+func TestTopUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(t)
+		f.acks = func(p int, k fakePacket) []byte {
+			if p == 0 && k.off > 0 {
+				return []byte{}
+			}
+			return nil
+		}
+		c := f.open(Options{})
+		w, err := c.Create(t.Context(), "/file", CreateOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			w.Write(t.Context(), text(600))
+			if err := w.Flush(t.Context(), Hflush); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(3 * time.Hour)
+		if n := f.count("getAdditionalDatanode"); w.Replicas() != 2 || n < 10 || n > 60 {
+			t.Errorf("%d nodes, asked %d times for more", w.Replicas(), n)
+		}
+		f.mu.Lock()
+		f.spare = []int{4}
+		f.mu.Unlock()
+		time.Sleep(6 * time.Minute)
+		if w.Replicas() != 3 || len(f.pipelines) != 3 {
+			t.Errorf("%d nodes, pipelines %q", w.Replicas(), f.pipelines)
+		}
+		w.Write(t.Context(), text(10))
+		if err := w.Close(t.Context()); err != nil || !bytes.Equal(f.bytes(), append(append(text(600), text(600)...), text(10)...)) {
+			t.Error(err)
 		}
 		c.Close()
 	})

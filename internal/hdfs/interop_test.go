@@ -210,7 +210,7 @@ func troubleMaker(t *testing.T, every time.Duration, namenode bool) (stop func()
 			t.Log(strings.TrimSpace(mustPeers(t, "start-datanode", n)))
 		}
 	})
-	return func() {
+	return func() { // may be called again
 		cancel()
 		done.Wait()
 		for i := range 3 {
@@ -233,6 +233,7 @@ func TestNodesKilled(t *testing.T) {
 				t.Fatal(err)
 			}
 			stop := troubleMaker(t, 5*time.Second, true)
+			defer stop()
 			p := &tape{lineSize: 437}
 			total := megabytes(t, 100)
 			flushes, late, worst := 0, 0, time.Duration(0)
@@ -419,6 +420,7 @@ func TestManyFiles(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()
 	stop := troubleMaker(t, 4*time.Second, false)
+	defer stop()
 	var done sync.WaitGroup
 	for i := range 60 {
 		done.Go(func() {

@@ -38,7 +38,10 @@ type failedNode struct {
 
 const (
 	shunTime  = 10 * time.Minute // as long as Hadoop's own client
-	shunLeast = 20 * time.Second // where no other node is to be had
+	shunLeast = 5 * time.Second  // where no other node is to be had
+
+	topUpLeast = 15 * time.Second // between looking for a node that is missing
+	topUpMost  = 5 * time.Minute
 )
 
 func (w *writer) shun(n node, err error) {
@@ -175,6 +178,7 @@ func (w *writer) recover(ctx context.Context, f *fault) error {
 			} else {
 				w.shun(w.replicas[f.bad].node, f.err)
 				w.setReplicas(slices.Delete(slices.Clone(w.replicas), f.bad, f.bad+1))
+				w.topUpPause, w.topUpAt = topUpLeast, time.Now().Add(topUpLeast)
 			}
 			f.bad = -1
 		}
@@ -234,16 +238,40 @@ func locatedField(data []byte) (located, error) {
 	return decodeLocated(field)
 }
 
-// replaceNode adds a node in place of one that is gone, where the policy wants that. Without one to be had it goes on
-// with fewer, unless the settings forbid that.
-func (w *writer) replaceNode(ctx context.Context, b block) error {
+// wantsNode tells whether a pipeline is to have more nodes. Hadoop's own client leaves files of two replicas alone; here
+// a file that was flushed is worth the copy.
+func (w *writer) wantsNode() bool {
 	n := len(w.replicas)
 	switch {
 	case w.c.pipe.replace == replaceNever || n >= w.replication || w.stage == stageClose:
-		return nil
-	case w.c.pipe.replace == replaceDefault && (w.replication < 3 || n > w.replication/2 && !w.appending && !w.flushed.Load()):
+		return false
+	case w.c.pipe.replace == replaceAlways || w.appending || w.flushed.Load():
+		return true
+	}
+	return w.replication >= 3 && n <= w.replication/2
+}
+
+// topUp looks now and then for a node where one is missing, and if there is one has the pipeline made again with it: a
+// file that goes on with fewer must not wait for the next death.
+func (w *writer) topUp(ctx context.Context) {
+	w.topUpPause = min(2*w.topUpPause, topUpMost)
+	w.topUpAt = time.Now().Add(w.topUpPause)
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	b := w.block
+	b.length, _ = w.progress()
+	if _, err := w.moreNodes(ctx, b, shunLeast, nil); err == nil {
+		w.setFault(&fault{bad: -1, err: errors.New("a DataNode is missing, and one has come"), counted: true})
+	}
+}
+
+// replaceNode adds a node in place of one that is gone. Without one to be had it goes on with fewer, unless the settings
+// forbid that.
+func (w *writer) replaceNode(ctx context.Context, b block) error {
+	if !w.wantsNode() {
 		return nil
 	}
+	n := len(w.replicas)
 	err := w.addNode(ctx, b, shunTime)
 	if err != nil && ctx.Err() == nil {
 		err = w.addNode(ctx, b, shunLeast)
@@ -260,35 +288,44 @@ func (w *writer) replaceNode(ctx context.Context, b block) error {
 	return fmt.Errorf("%w: no DataNode for another replica: %w", ErrLost, err)
 }
 
+// moreNodes asks for the nodes of the block and one more.
+func (w *writer) moreNodes(ctx context.Context, b block, shun time.Duration, tried []replica) (located, error) {
+	m := new(message).text(1, w.path).bytes(2, b.encode())
+	for _, r := range w.replicas {
+		m.bytes(3, r.info)
+	}
+	for _, n := range w.shunned(shun) {
+		m.bytes(4, n.info)
+	}
+	for _, r := range tried {
+		m.bytes(4, r.info)
+	}
+	m.num(5, 1).text(6, w.c.name)
+	for _, r := range w.replicas {
+		m.text(7, r.storage)
+	}
+	data, err := w.c.nn.call(ctx, "getAdditionalDatanode", m.num(8, w.id))
+	if err != nil {
+		return located{}, err
+	}
+	l, err := locatedField(data)
+	if err == nil && len(l.replicas) != len(w.replicas)+1 {
+		err = errors.New("the NameNode has none")
+	}
+	return l, err
+}
+
 func (w *writer) addNode(ctx context.Context, b block, shun time.Duration) error {
 	var tried []replica
 	for {
-		m := new(message).text(1, w.path).bytes(2, b.encode())
-		for _, r := range w.replicas {
-			m.bytes(3, r.info)
-		}
-		for _, n := range w.shunned(shun) {
-			m.bytes(4, n.info)
-		}
-		for _, r := range tried {
-			m.bytes(4, r.info)
-		}
-		m.num(5, 1).text(6, w.c.name)
-		for _, r := range w.replicas {
-			m.text(7, r.storage)
-		}
-		data, err := w.c.nn.call(ctx, "getAdditionalDatanode", m.num(8, w.id))
-		if err != nil {
-			return err
-		}
-		l, err := locatedField(data)
+		l, err := w.moreNodes(ctx, b, shun, tried)
 		if err != nil {
 			return err
 		}
 		i := slices.IndexFunc(l.replicas, func(r replica) bool {
 			return !slices.ContainsFunc(w.replicas, func(old replica) bool { return old.uuid == r.uuid })
 		})
-		if i < 0 || len(l.replicas) != len(w.replicas)+1 {
+		if i < 0 {
 			return errors.New("the NameNode has none")
 		}
 		from := w.replicas[len(tried)%len(w.replicas)]

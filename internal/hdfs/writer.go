@@ -55,6 +55,9 @@ type writer struct {
 	stage    uint64
 	wrote    time.Time
 
+	topUpAt    time.Time // when to look for a node that is missing
+	topUpPause time.Duration
+
 	mu         sync.Mutex
 	queue      []*packet
 	sent       int
@@ -367,6 +370,8 @@ func (w *writer) run() {
 			w.endBlock()
 		case f != nil:
 			err = w.recover(w.ctx, f)
+		case w.pipe != nil && w.wantsNode() && time.Now().After(w.topUpAt):
+			w.topUp(w.ctx)
 		case k == nil:
 			w.idle(timer)
 		case w.pipe == nil:
@@ -431,6 +436,13 @@ func (w *writer) rewind() (acked, sent int64) {
 	return w.blockAcked, w.blockSent
 }
 
+// progress returns what of the block is acknowledged, and what was sent.
+func (w *writer) progress() (acked, sent int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.blockAcked, w.blockSent
+}
+
 // begin starts to use a pipeline. One that was made to close its block has done that already.
 func (w *writer) begin(p *pipeline, generation uint64) {
 	w.block.generation = generation
@@ -443,6 +455,10 @@ func (w *writer) begin(p *pipeline, generation uint64) {
 		return
 	}
 	w.stage, w.pipe, w.wrote = stageStreaming, p, time.Now()
+	if w.topUpPause == 0 {
+		w.topUpPause = topUpLeast
+		w.topUpAt = w.wrote.Add(topUpLeast)
+	}
 	if len(w.queue) == 0 {
 		w.tries = 0
 	}
@@ -498,7 +514,7 @@ func (w *writer) endBlock() {
 	w.mu.Lock()
 	w.block.length = w.blockAcked
 	w.blockAcked, w.blockSent, w.blockDone, w.fault = 0, 0, false, nil
-	w.stage, w.appending = stageCreate, false
+	w.stage, w.appending, w.topUpPause = stageCreate, false, 0
 	w.mu.Unlock()
 	signal(w.news)
 }
@@ -551,6 +567,9 @@ func (w *writer) idle(timer *time.Timer) {
 			return
 		}
 		wait = min(wait, beat)
+		if w.wantsNode() {
+			wait = min(wait, max(time.Millisecond, w.topUpAt.Sub(now)))
+		}
 	}
 	timer.Reset(wait)
 	select {
