@@ -67,7 +67,8 @@ type pipeSettings struct {
 type replacePolicy int
 
 const (
-	replaceDefault replacePolicy = iota
+	replaceFlushed replacePolicy = iota // ours, where nothing is set
+	replaceDefault                      // Hadoop's, where that is asked for
 	replaceAlways
 	replaceNever
 )
@@ -120,7 +121,9 @@ func newClient(authority string, o Options) (*client, error) {
 	if _, err := fmt.Sscanf(mask, "%o", &c.umask); err != nil {
 		return nil, fmt.Errorf("reading fs.permissions.umask-mode %q: an octal number is expected", mask)
 	}
-	switch p := conf.Get("dfs.client.block.write.replace-datanode-on-failure.policy", "DEFAULT"); strings.ToUpper(p) {
+	switch p := conf.Get("dfs.client.block.write.replace-datanode-on-failure.policy", ""); strings.ToUpper(p) {
+	case "DEFAULT":
+		c.pipe.replace = replaceDefault
 	case "ALWAYS":
 		c.pipe.replace = replaceAlways
 	case "NEVER":

@@ -245,6 +245,8 @@ func (w *writer) wantsNode() bool {
 	switch {
 	case w.c.pipe.replace == replaceNever || n >= w.replication || w.stage == stageClose:
 		return false
+	case w.c.pipe.replace == replaceDefault && w.replication < 3:
+		return false
 	case w.c.pipe.replace == replaceAlways || w.appending || w.flushed.Load():
 		return true
 	}
