@@ -66,9 +66,9 @@ func (s *source) isAside(c candidate) bool {
 	}
 	s.takeBack(c)
 	if a.Position <= c.size || s.settings.decompress {
-		s.resume[c.name] = a.Position
+		s.resume[c.name] = noted{position: a.Position}
 	}
-	s.log.Info("A file that was set aside was changed, or the settings were, and is read on", "file", c.path, "position", s.resume[c.name])
+	s.log.Info("A file that was set aside was changed, or the settings were, and is read on", "file", c.path, "position", s.resume[c.name].position)
 	return false
 }
 

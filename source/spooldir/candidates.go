@@ -22,6 +22,10 @@ type candidate struct {
 	path string
 	size int64
 	time time.Time // of its last change
+
+	info fs.FileInfo // of the file that was read
+	is   *identity   // nil: it was not opened
+	end  int64       // how far it was read
 }
 
 // candidates lists the files to be read, in their order.

@@ -35,7 +35,7 @@ type source struct {
 	tracker           tracker
 	asides            map[string]aside     // by name
 	unmarked          map[string]bool      // those of them without a mark
-	resume            map[string]int64     // where to go on with files that were set aside
+	resume            map[string]noted     // where to go on with files that were left
 	done              map[string]candidate // read, and not to be renamed, marked or deleted: by name
 	bodies            [][]byte
 
@@ -60,7 +60,7 @@ func openSource(s *Settings, env flume.Env) (*source, error) {
 	r := &source{
 		settings: *s, log: env.Log, reject: env.Reject, most: s.batchSize, marks: s.tracker(),
 		included: s.include.Matcher(), ignored: s.ignore.Matcher(),
-		asides: map[string]aside{}, unmarked: map[string]bool{}, resume: map[string]int64{}, done: map[string]candidate{},
+		asides: map[string]aside{}, unmarked: map[string]bool{}, resume: map[string]noted{}, done: map[string]candidate{},
 		trouble:  supervise.Trouble{Log: env.Log, Failing: "A file or directory is passed over"},
 		emitting: supervise.Trouble{Log: env.Log, Failing: "The channels do not take events", Over: "The channels take events again"},
 		unread:   env.Counter("EventReadFail"), failed: env.Counter("GenericProcessingFail"),
@@ -127,7 +127,7 @@ func (s *source) Run(ctx context.Context, emit flume.Emit) error {
 
 // goOn reads the file first that was left half read, for only one position is remembered.
 func (s *source) goOn(ctx context.Context, emit flume.Emit) {
-	target, position, err := readTracker(s.tracker.path)
+	target, position, of, err := readTracker(s.tracker.path)
 	if err != nil {
 		s.log.Warn("The tracker file cannot be used; the file that was under way is read from its beginning", "error", err)
 		return
@@ -140,7 +140,7 @@ func (s *source) goOn(ctx context.Context, emit flume.Emit) {
 	if !ok {
 		return
 	}
-	s.resume[c.name] = position
+	s.resume[c.name] = noted{position, of}
 	s.spool(ctx, emit, c)
 }
 
@@ -155,7 +155,10 @@ func (s *source) spool(ctx context.Context, emit flume.Emit, c candidate) bool {
 	delete(s.resume, c.name)
 	switch {
 	case err == nil:
-		if err := s.retire(c); err != nil {
+		c.end = position
+		if err := s.retire(c); errors.Is(err, errAnother) {
+			s.readAgain(c)
+		} else if err != nil {
 			s.failed.Add(1)
 			s.done[c.name] = c
 			s.trouble.Report(slog.LevelError, fmt.Errorf("%w; it was read, and would be read again after a restart", err), s.settings.pollDelay)
@@ -163,7 +166,10 @@ func (s *source) spool(ctx context.Context, emit flume.Emit, c candidate) bool {
 	case errors.Is(err, errPassedOver):
 		s.unread.Add(1)
 		if position > 0 {
-			s.resume[c.name] = position
+			if c.is != nil {
+				from.of = c.is
+			}
+			s.resume[c.name] = noted{position, from.of}
 		}
 		s.trouble.Report(slog.LevelWarn, err, s.settings.pollDelay)
 		return false
@@ -179,8 +185,9 @@ var errPassedOver = errors.New("passing a file over")
 
 func passedOver(err error) error { return fmt.Errorf("%w: %w", errPassedOver, err) }
 
-// read emits what is in a file from a position on, and returns how far it came.
-func (s *source) read(ctx context.Context, emit flume.Emit, c *candidate, from int64) (position int64, err error) {
+// read emits what is in a file from where it was left on, and returns how far it came.
+func (s *source) read(ctx context.Context, emit flume.Emit, c *candidate, left noted) (position int64, err error) {
+	from := left.position
 	f, err := os.Open(c.path)
 	if err != nil {
 		return from, passedOver(err)
@@ -190,7 +197,23 @@ func (s *source) read(ctx context.Context, emit flume.Emit, c *candidate, from i
 	if err != nil {
 		return from, passedOver(err)
 	}
-	c.size, c.time = i.Size(), i.ModTime()
+	if from > 0 {
+		known := i.Size() >= from || s.settings.decompress && unzip.Packed(f)
+		if known && left.of != nil {
+			if known, err = left.of.is(f, i); err != nil {
+				return from, passedOver(err)
+			}
+		}
+		if !known {
+			s.log.Warn("Another file has the name of one that was read, or was left half read, and is read from its beginning", "file", c.path, "position", from)
+			from = 0
+		}
+	}
+	is, err := identify(f, i)
+	if err != nil {
+		return from, passedOver(err)
+	}
+	c.size, c.time, c.info, c.is = i.Size(), i.ModTime(), i, is
 	for whole := false; !whole; {
 		var in io.ReaderAt = f
 		if s.settings.decompress && unzip.Packed(f) {
@@ -230,7 +253,7 @@ func (s *source) events(ctx context.Context, emit flume.Emit, c candidate, in io
 	if err != nil {
 		return from, own(err)
 	}
-	if err := s.tracker.begin(c.path, from); err != nil {
+	if err := s.tracker.begin(c.path, from, *c.is); err != nil {
 		return from, passedOver(err)
 	}
 	for empty := from == 0; ; empty = false {
