@@ -87,7 +87,12 @@ func TestAnotherFileOfTheName(t *testing.T) {
 // opened is a source that is not run.
 func (s *site) opened(settings ...string) *source {
 	s.t.Helper()
-	r, ok := flumetest.Open(s.t, Kind, s.settings(settings...)...).(*source)
+	return s.openedIn(flumetest.NewEnv(), settings...)
+}
+
+func (s *site) openedIn(env *flumetest.Env, settings ...string) *source {
+	s.t.Helper()
+	r, ok := flumetest.OpenIn(s.t, env, Kind, s.settings(settings...)...).(*source)
 	if !ok {
 		s.t.Fatal("it is no source of this package")
 	}
@@ -166,4 +171,45 @@ func TestRetireAgain(t *testing.T) {
 			})
 		}
 	}
+}
+
+// A file that is to be read on keeps its mark until the tracker file has its place.
+func TestMarkStays(t *testing.T) {
+	s := newSite(t)
+	s.put("bad", "good\nb\xffd\n")
+	r := s.opened()
+	var got []string
+	r.spool(t.Context(), taken(&got), s.candidate(r, "bad"))
+	s.put("bad", "good\nbetter\n")
+	s.candidate(r, "bad")
+	s.must(r.Close())
+	s.put("other", "1\n") // its position takes the place of the one of bad
+	r = s.opened()
+	s.candidate(r, "bad")
+	r.spool(t.Context(), taken(&got), s.candidate(r, "other"))
+	s.must(r.Close())
+
+	r = s.opened()
+	r.spool(t.Context(), taken(&got), s.candidate(r, "bad"))
+	s.must(r.Close())
+	if strings.Join(got, " ") != "good 1 better" {
+		t.Errorf("read are %q", got)
+	}
+	s.becomes("bad.COMPLETED", "other.COMPLETED")
+}
+
+// A mark is whole or not there.
+func TestMarkIsWhole(t *testing.T) {
+	s := newSite(t)
+	s.put("bad", "good\nb\xffd\n")
+	s.put(".flumespool/bad.failed", "kept\n")
+	s.must(os.Link(s.path(".flumespool/bad.failed"), s.path("link")))
+	r := s.opened()
+	var got []string
+	r.spool(t.Context(), taken(&got), s.candidate(r, "bad"))
+	s.must(r.Close())
+	if text, err := os.ReadFile(s.path("link")); string(text) != "kept\n" || err != nil {
+		t.Errorf("it was written over: %q, %v", text, err)
+	}
+	s.becomes(meta, sides, ".flumespool/bad.failed", "bad", "link")
 }

@@ -40,13 +40,7 @@ func (s *source) retire(c candidate) error {
 			return err
 		}
 	}
-	if err := s.tracker.end(c.path, stays); err != nil {
-		return err
-	}
-	if _, ok := s.asides[c.name]; ok {
-		s.takeBack(c)
-	}
-	return nil
+	return s.tracker.end(c.path, stays)
 }
 
 // rename gives a file its suffix. Where another file has that name already there is a number before the suffix.

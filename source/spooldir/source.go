@@ -140,7 +140,9 @@ func (s *source) goOn(ctx context.Context, emit flume.Emit) {
 	if !ok {
 		return
 	}
-	s.resume[c.name] = noted{position, of}
+	if _, aside := s.asides[c.name]; !aside { // of one that was, the mark has the place
+		s.resume[c.name] = noted{position, of}
+	}
 	s.spool(ctx, emit, c)
 }
 
@@ -148,6 +150,9 @@ func (s *source) goOn(ctx context.Context, emit flume.Emit) {
 // reports whether it is done with the file.
 func (s *source) spool(ctx context.Context, emit flume.Emit, c candidate) bool {
 	from := s.resume[c.name]
+	if a, ok := s.asides[c.name]; ok {
+		from = noted{position: a.Position}
+	}
 	position, err := s.read(ctx, emit, &c, from)
 	if ctx.Err() != nil {
 		return false
@@ -256,6 +261,7 @@ func (s *source) events(ctx context.Context, emit flume.Emit, c candidate, in io
 	if err := s.tracker.begin(c.path, from, *c.is); err != nil {
 		return from, passedOver(err)
 	}
+	s.takeBack(c, from)
 	for empty := from == 0; ; empty = false {
 		bodies, err := d.Read(s.bodies[:0], s.most)
 		s.bodies = bodies
