@@ -43,7 +43,7 @@ func (s *source) setAside(c candidate, position int64, reason error) {
 	}
 	if err != nil {
 		s.unmarked[c.name] = true
-		s.trouble.Report(slog.LevelWarn, fmt.Errorf("marking %s as set aside: %w", c.path, err), 0)
+		s.troubles.report(marking, c.path, slog.LevelWarn, fmt.Errorf("marking %s as set aside: %w", c.path, err), 0)
 	}
 }
 
@@ -74,7 +74,7 @@ func (s *source) takeBack(c candidate, position int64) {
 	delete(s.asides, c.name)
 	delete(s.unmarked, c.name)
 	if err := os.Remove(s.mark(c, failedSuffix)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		s.trouble.Report(slog.LevelWarn, fmt.Errorf("removing a mark: %w", err), 0)
+		s.troubles.report(unmarking, c.path, slog.LevelWarn, fmt.Errorf("removing a mark: %w", err), 0)
 	}
 }
 

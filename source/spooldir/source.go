@@ -39,9 +39,10 @@ type source struct {
 	done              map[string]candidate // read, and not to be renamed, marked or deleted: by name
 	bodies            [][]byte
 
-	trouble, emitting supervise.Trouble
-	unread            *atomic.Int64 // EventReadFail
-	failed            *atomic.Int64 // GenericProcessingFail
+	troubles troubles
+	emitting supervise.Trouble
+	unread   *atomic.Int64 // EventReadFail
+	failed   *atomic.Int64 // GenericProcessingFail
 
 	closed context.Context
 	close  context.CancelFunc
@@ -61,7 +62,7 @@ func openSource(s *Settings, env flume.Env) (*source, error) {
 		settings: *s, log: env.Log, reject: env.Reject, most: s.batchSize, marks: s.tracker(),
 		included: s.include.Matcher(), ignored: s.ignore.Matcher(),
 		asides: map[string]aside{}, unmarked: map[string]bool{}, resume: map[string]noted{}, done: map[string]candidate{},
-		trouble:  supervise.Trouble{Log: env.Log, Failing: "A file or directory is passed over"},
+		troubles: troubles{log: env.Log, of: map[trouble]*told{}},
 		emitting: supervise.Trouble{Log: env.Log, Failing: "The channels do not take events", Over: "The channels take events again"},
 		unread:   env.Counter("EventReadFail"), failed: env.Counter("GenericProcessingFail"),
 	}
@@ -103,7 +104,7 @@ func (s *source) Run(ctx context.Context, emit flume.Emit) error {
 		took := time.Since(began)
 		if err != nil {
 			s.failed.Add(1)
-			s.trouble.Report(slog.LevelError, err, s.settings.pollDelay)
+			s.troubles.report(listing, s.settings.dir, slog.LevelError, err, s.settings.pollDelay)
 		}
 		idle := true
 		for _, c := range all {
@@ -118,6 +119,7 @@ func (s *source) Run(ctx context.Context, emit flume.Emit) error {
 			}
 		}
 		s.retireAgain()
+		s.troubles.forget()
 		if idle {
 			_ = supervise.Sleep(ctx, max(s.settings.pollDelay, 20*took)) // the loop looks at ctx
 		}
@@ -166,7 +168,7 @@ func (s *source) spool(ctx context.Context, emit flume.Emit, c candidate) bool {
 		} else if err != nil {
 			s.failed.Add(1)
 			s.done[c.name] = c
-			s.trouble.Report(slog.LevelError, fmt.Errorf("%w; it was read, and would be read again after a restart", err), s.settings.pollDelay)
+			s.troubles.report(retiring, c.path, slog.LevelError, fmt.Errorf("%w; it was read, and would be read again after a restart", err), s.settings.pollDelay)
 		}
 	case errors.Is(err, errPassedOver):
 		s.unread.Add(1)
@@ -176,7 +178,7 @@ func (s *source) spool(ctx context.Context, emit flume.Emit, c candidate) bool {
 			}
 			s.resume[c.name] = noted{position, from.of}
 		}
-		s.trouble.Report(slog.LevelWarn, err, s.settings.pollDelay)
+		s.troubles.report(reading, c.path, slog.LevelWarn, err, s.settings.pollDelay)
 		return false
 	default:
 		s.unread.Add(1)
@@ -247,7 +249,7 @@ func (s *source) unchanged(f *os.File, c *candidate, position int64) (bool, erro
 	case i.Size() <= c.size:
 		return false, fmt.Errorf("the file was changed while it was read: it had %d bytes and has %d", c.size, i.Size())
 	}
-	s.trouble.Report(slog.LevelWarn, fmt.Errorf("%s has grown while it was read, from %d to %d bytes, and is read on: put whole files into spoolDir, or set settleTime", c.path, c.size, i.Size()), 0)
+	s.troubles.report(growing, c.path, slog.LevelWarn, fmt.Errorf("%s has grown while it was read, from %d to %d bytes, and is read on: put whole files into spoolDir, or set settleTime", c.path, c.size, i.Size()), 0)
 	c.size, c.time = i.Size(), i.ModTime()
 	return false, nil
 }
@@ -281,7 +283,7 @@ func (s *source) events(ctx context.Context, emit flume.Emit, c candidate, in io
 		from = d.Position()
 		if err := s.tracker.commit(from); err != nil {
 			s.failed.Add(1)
-			s.trouble.Report(slog.LevelWarn, err, 0)
+			s.troubles.report(tracking, s.tracker.path, slog.LevelWarn, err, 0)
 		}
 	}
 }
