@@ -300,7 +300,7 @@ func own(err error) error {
 // offer emits the events of bodies, until the channels have them all.
 func (s *source) offer(ctx context.Context, emit flume.Emit, c candidate, d deserialize.Deserializer, bodies [][]byte) error {
 	headers := s.headers(c, d)
-	wait, n := firstBackoff, len(bodies)
+	wait, n, all := firstBackoff, len(bodies), len(bodies)
 	for len(bodies) > 0 {
 		err := emit(ctx, batch(bodies[:n], headers))
 		switch {
@@ -311,7 +311,7 @@ func (s *source) offer(ctx context.Context, emit flume.Emit, c candidate, d dese
 			n = (n + 1) / 2
 			continue
 		case errors.Is(err, flume.ErrTooLarge):
-			err = s.reject(ctx, flume.Rejection{Event: batch(bodies[:1], headers)[0], Err: err, Position: c.path + "@" + strconv.FormatInt(d.Position(), 10)})
+			err = s.reject(ctx, flume.Rejection{Event: batch(bodies[:1], headers)[0], Err: err, Position: c.path + "@" + strconv.FormatInt(d.Begin(all-len(bodies)), 10)})
 		case errors.Is(err, flume.ErrFull):
 			n = min(n, s.settings.batchSize)
 		}
