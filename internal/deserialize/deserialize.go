@@ -32,6 +32,9 @@ type Deserializer interface {
 	Headers() flume.Headers
 	// Position is where reading is taken up again after all that Read has returned.
 	Position() int64
+	// Begin is where reading is taken up for the event i of those that the last Read has returned: a record of a container
+	// has that of its block. Beyond them it is Position.
+	Begin(i int) int64
 }
 
 // enough is how many bytes of bodies one Read returns, if they are not one event.
@@ -153,12 +156,16 @@ type parts struct {
 	in  io.ReaderAt
 	at  int64
 	max int
+
+	begins []int64 // of the parts of one Read
 }
 
 func (p *parts) Headers() flume.Headers { return nil }
 func (p *parts) Position() int64        { return p.at }
+func (p *parts) Begin(i int) int64      { return beginOf(p.begins, i, p.at) }
 
 func (p *parts) Read(bodies [][]byte, n int) ([][]byte, error) {
+	p.begins = p.begins[:0]
 	for size := 0; n > 0 && size < enough; n-- {
 		body, err := p.next()
 		if err != nil && !errors.Is(err, io.EOF) {
@@ -171,10 +178,18 @@ func (p *parts) Read(bodies [][]byte, n int) ([][]byte, error) {
 			break
 		}
 		bodies = append(bodies, body)
+		p.begins = append(p.begins, p.at)
 		size += len(body)
 		p.at += int64(len(body))
 	}
 	return bodies, nil
+}
+
+func beginOf(begins []int64, i int, position int64) int64 {
+	if i < len(begins) {
+		return begins[i]
+	}
+	return position
 }
 
 func (p *parts) next() (body []byte, err error) {

@@ -225,6 +225,15 @@ func TestRecords(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			for i := range bodies {
+				from, err := settings(t, "deserializer=AVRO").Open(bytes.NewReader(file), d.Begin(i))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if first, err := from.Read(nil, 1); err != nil || string(first[0]) != want[(read+i)/7*7] {
+					t.Errorf("%s: position %d of record %d leads to another block, %v", name, d.Begin(i), read+i, err)
+				}
+			}
 			read += len(bodies)
 			rest, err := settings(t, "deserializer=AVRO").Open(bytes.NewReader(file), d.Position())
 			if err != nil {

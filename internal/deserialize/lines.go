@@ -26,8 +26,9 @@ type lines struct {
 	start    int64
 	from, to int // what is left in buf
 	ended    bool
-	text     []byte // of the lines of one Read, in UTF-8
-	ends     []int  // of each of them
+	text     []byte  // of the lines of one Read, in UTF-8
+	ends     []int   // of each of them
+	begins   []int64 // of each of them in the content
 	failed   error
 }
 
@@ -58,6 +59,8 @@ func (l *lines) Headers() flume.Headers { return nil }
 
 func (l *lines) Position() int64 { return l.start + int64(l.from) }
 
+func (l *lines) Begin(i int) int64 { return beginOf(l.begins, i, l.Position()) }
+
 // fill reads more behind what is left.
 func (l *lines) fill() error {
 	l.start += int64(l.from)
@@ -72,7 +75,7 @@ func (l *lines) fill() error {
 }
 
 func (l *lines) Read(bodies [][]byte, n int) ([][]byte, error) {
-	l.text, l.ends = l.text[:0], l.ends[:0]
+	l.text, l.ends, l.begins = l.text[:0], l.ends[:0], l.begins[:0]
 	for l.failed == nil && len(l.ends) < n && len(l.text) < enough {
 		was, length := l.Position(), len(l.text)
 		found, err := l.line()
@@ -84,6 +87,7 @@ func (l *lines) Read(bodies [][]byte, n int) ([][]byte, error) {
 			break
 		}
 		l.ends = append(l.ends, len(l.text))
+		l.begins = append(l.begins, was)
 	}
 	if len(l.ends) == 0 {
 		err := l.failed

@@ -32,9 +32,10 @@ type records struct {
 	begin int64  // where it begins
 	index int    // of the next record in it
 
-	text   []byte // the records of one Read
-	ends   []int  // of each of them
-	failed error  // what Read returns behind them
+	text   []byte  // the records of one Read
+	ends   []int   // of each of them
+	begins []int64 // of the block of each of them
+	failed error   // what Read returns behind them
 }
 
 const (
@@ -91,6 +92,8 @@ func (r *records) Position() int64 {
 	}
 	return r.begin - int64(len(r.sync))
 }
+
+func (r *records) Begin(i int) int64 { return beginOf(r.begins, i, r.Position()) }
 
 // header reads what stands before the first block.
 func (r *records) header() (schema []byte, codec string, err error) {
@@ -181,7 +184,7 @@ func (r *records) next() error {
 }
 
 func (r *records) Read(bodies [][]byte, n int) ([][]byte, error) {
-	r.text, r.ends = r.text[:0], r.ends[:0]
+	r.text, r.ends, r.begins = r.text[:0], r.ends[:0], r.begins[:0]
 	for r.failed == nil && len(r.ends) < n && len(r.text) < enough {
 		if r.left == 0 && len(r.ends) >= (n+1)/2 {
 			break // here a position says all
@@ -213,6 +216,7 @@ func (r *records) record() error {
 	}
 	r.text = append(r.text, r.block[:length]...)
 	r.ends = append(r.ends, len(r.text))
+	r.begins = append(r.begins, r.begin-int64(len(r.sync)))
 	r.block = r.block[length:]
 	r.left--
 	r.index++

@@ -5,13 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // A shape is how many bytes a value of a schema takes.
 type shape struct {
 	kind   kind
 	size   int64    // of fixed, float, double, boolean; zero for null
-	parts  []*shape // the fields of a record, the branches of a union, the items of an array or map
+	parts  []*shape // the fields of a record that take bytes, the branches of a union, the items of an array or map
 	zeroes bool     // every value takes no bytes
 }
 
@@ -78,10 +79,10 @@ func readShape(schema json.RawMessage, named map[string]*shape, depth int) (*sha
 		if err := s.add(fields, named, depth); err != nil {
 			return nil, err
 		}
-		s.zeroes = true
-		for _, p := range s.parts {
-			s.zeroes = s.zeroes && p.zeroes // of a record in itself it is false while it is read, and so it stays
-		}
+		// What takes no bytes is left out, or a small schema could make a record of any number of parts. Of a record in itself
+		// it is false while it is read, and so it stays.
+		s.parts = slices.DeleteFunc(s.parts, func(p *shape) bool { return p.zeroes })
+		s.zeroes = len(s.parts) == 0
 		return s, nil
 	case "array":
 		s.kind = array

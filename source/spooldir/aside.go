@@ -39,16 +39,16 @@ func (s *source) setAside(c candidate, position int64, reason error) {
 		err = os.MkdirAll(filepath.Dir(mark), 0o755)
 	}
 	if err == nil {
-		err = os.WriteFile(mark, append(text, '\n'), 0o644)
+		err = replace(mark, append(text, '\n'))
 	}
 	if err != nil {
 		s.unmarked[c.name] = true
-		s.trouble.Report(slog.LevelWarn, fmt.Errorf("marking %s as set aside: %w", c.path, err), 0)
+		s.troubles.report(marking, c.path, slog.LevelWarn, fmt.Errorf("marking %s as set aside: %w", c.path, err), 0)
 	}
 }
 
 // isAside reports whether a file is to be left alone. One that was changed goes on where it was left, and so does one that
-// is to be read otherwise.
+// is to be read otherwise; its mark stays until the tracker file has the place.
 func (s *source) isAside(c candidate) bool {
 	a, ok := s.asides[c.name]
 	if !ok {
@@ -57,26 +57,24 @@ func (s *source) isAside(c candidate) bool {
 	if !s.unmarked[c.name] {
 		if _, err := os.Stat(s.mark(c, failedSuffix)); errors.Is(err, fs.ErrNotExist) {
 			delete(s.asides, c.name)
+			delete(s.resume, c.name)
 			s.log.Info("The mark of a file that was set aside is gone: the file is read from its beginning", "file", c.path)
 			return false
 		}
 	}
-	if a.Size == c.size && a.Changed.Equal(c.time) && a.Settings == s.settings.deserialize.String() {
-		return true
-	}
-	s.takeBack(c)
-	if a.Position <= c.size || s.settings.decompress {
-		s.resume[c.name] = a.Position
-	}
-	s.log.Info("A file that was set aside was changed, or the settings were, and is read on", "file", c.path, "position", s.resume[c.name])
-	return false
+	return a.Size == c.size && a.Changed.Equal(c.time) && a.Settings == s.settings.deserialize.String()
 }
 
-func (s *source) takeBack(c candidate) {
+// takeBack removes the mark of a file that is read on. The tracker file has its place.
+func (s *source) takeBack(c candidate, position int64) {
+	if _, ok := s.asides[c.name]; !ok {
+		return
+	}
+	s.log.Info("A file that was set aside was changed, or the settings were, and is read on", "file", c.path, "position", position)
 	delete(s.asides, c.name)
 	delete(s.unmarked, c.name)
 	if err := os.Remove(s.mark(c, failedSuffix)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		s.trouble.Report(slog.LevelWarn, fmt.Errorf("removing a mark: %w", err), 0)
+		s.troubles.report(unmarking, c.path, slog.LevelWarn, fmt.Errorf("removing a mark: %w", err), 0)
 	}
 }
 
@@ -103,6 +101,23 @@ func (s *source) findAsides() error {
 	})
 	if err != nil {
 		return fmt.Errorf("reading the marks of trackerDir: %w", err)
+	}
+	return nil
+}
+
+// replace puts a mark where another one may be, whole and safe on disk.
+func replace(path string, text []byte) (err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), trackerName+"*.tmp")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(text)
+	err = errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
 	}
 	return nil
 }

@@ -22,6 +22,10 @@ type candidate struct {
 	path string
 	size int64
 	time time.Time // of its last change
+
+	info fs.FileInfo // of the file that was read
+	is   *identity   // nil: it was not opened
+	end  int64       // how far it was read
 }
 
 // candidates lists the files to be read, in their order.
@@ -70,7 +74,7 @@ func (s *source) list(all []candidate, below string, depth int) ([]candidate, er
 				continue
 			}
 			if all, err = s.list(all, rel+"/", depth+1); err != nil && !errors.Is(err, fs.ErrNotExist) {
-				s.trouble.Report(slog.LevelWarn, err, s.settings.pollDelay)
+				s.troubles.report(listing, join(s.settings.dir, rel), slog.LevelWarn, err, s.settings.pollDelay)
 			}
 			continue
 		case strings.HasSuffix(name, s.settings.suffix) || s.matches(s.ignored, name) || !s.matches(s.included, name):
@@ -91,10 +95,10 @@ func (s *source) candidate(rel string) (candidate, bool) {
 	case errors.Is(err, fs.ErrNotExist) || err == nil && i.IsDir():
 		return c, false // gone since, or a link to nothing or to a directory
 	case err != nil:
-		s.trouble.Report(slog.LevelWarn, err, s.settings.pollDelay)
+		s.troubles.report(looking, c.path, slog.LevelWarn, err, s.settings.pollDelay)
 		return c, false
 	case !i.Mode().IsRegular():
-		s.trouble.Report(slog.LevelWarn, fmt.Errorf("looking at %s: it is not a regular file", c.path), 0)
+		s.troubles.report(looking, c.path, slog.LevelWarn, fmt.Errorf("looking at %s: it is not a regular file", c.path), 0)
 		return c, false
 	case s.settings.settle > 0 && time.Since(i.ModTime()) < s.settings.settle:
 		return c, false
@@ -112,7 +116,7 @@ func (s *source) matches(m *javaregex.Matcher, name string) bool {
 	m.Reset([]byte(name))
 	ok, err := m.Matches()
 	if err != nil {
-		s.trouble.Report(slog.LevelWarn, fmt.Errorf("matching the name %q: %w", name, err), 0)
+		s.troubles.report(matching, name, slog.LevelWarn, fmt.Errorf("matching the name %q: %w", name, err), 0)
 	}
 	return ok
 }

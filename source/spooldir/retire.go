@@ -9,10 +9,17 @@ import (
 	"strconv"
 )
 
-// retire does with a file that was read what the settings say.
+// retire does with a file that was read what the settings say; errAnother: it is to be read.
 func (s *source) retire(c candidate) error {
 	stays := false
+	i, err := os.Stat(c.path)
 	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		s.log.Info("A file that was read is gone", "file", c.path)
+	case err != nil:
+		return fmt.Errorf("looking at a file that was read: %w", err)
+	case !os.SameFile(i, c.info) || i.Size() != c.size || !i.ModTime().Equal(c.time):
+		return errAnother
 	case s.settings.deletion == immediate:
 		if err := os.Remove(c.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("deleting a file that was read: %w", err)
@@ -33,13 +40,7 @@ func (s *source) retire(c candidate) error {
 			return err
 		}
 	}
-	if err := s.tracker.end(stays); err != nil {
-		return err
-	}
-	if _, ok := s.asides[c.name]; ok {
-		s.takeBack(c)
-	}
-	return nil
+	return s.tracker.end(c.path, stays)
 }
 
 // rename gives a file its suffix. Where another file has that name already there is a number before the suffix.
@@ -62,20 +63,29 @@ func (s *source) rename(c candidate) error {
 	return nil
 }
 
-// isDone reports whether a file was read and could not be retired. One that was changed since is another one.
+// isDone reports whether a file was read and could not be retired. One that was changed since is to be read.
 func (s *source) isDone(c candidate) bool {
 	was, ok := s.done[c.name]
 	if ok && (was.size != c.size || !was.time.Equal(c.time)) {
-		delete(s.done, c.name)
+		s.readAgain(was)
 		return false
 	}
 	return ok
 }
 
+// readAgain has what lies in the place of a file that was read be read: another file whole, the same one from its end on.
+func (s *source) readAgain(c candidate) {
+	delete(s.done, c.name)
+	s.resume[c.name] = noted{c.end, c.is}
+}
+
 // retireAgain tries again to retire what could not be.
 func (s *source) retireAgain() {
 	for name, c := range s.done {
-		if s.retire(c) == nil {
+		switch err := s.retire(c); {
+		case errors.Is(err, errAnother):
+			s.readAgain(c)
+		case err == nil:
 			delete(s.done, name)
 			s.log.Info("A file that was read is retired now", "file", c.path)
 		}

@@ -35,13 +35,14 @@ type source struct {
 	tracker           tracker
 	asides            map[string]aside     // by name
 	unmarked          map[string]bool      // those of them without a mark
-	resume            map[string]int64     // where to go on with files that were set aside
+	resume            map[string]noted     // where to go on with files that were left
 	done              map[string]candidate // read, and not to be renamed, marked or deleted: by name
 	bodies            [][]byte
 
-	trouble, emitting supervise.Trouble
-	unread            *atomic.Int64 // EventReadFail
-	failed            *atomic.Int64 // GenericProcessingFail
+	troubles troubles
+	emitting supervise.Trouble
+	unread   *atomic.Int64 // EventReadFail
+	failed   *atomic.Int64 // GenericProcessingFail
 
 	closed context.Context
 	close  context.CancelFunc
@@ -60,8 +61,8 @@ func openSource(s *Settings, env flume.Env) (*source, error) {
 	r := &source{
 		settings: *s, log: env.Log, reject: env.Reject, most: s.batchSize, marks: s.tracker(),
 		included: s.include.Matcher(), ignored: s.ignore.Matcher(),
-		asides: map[string]aside{}, unmarked: map[string]bool{}, resume: map[string]int64{}, done: map[string]candidate{},
-		trouble:  supervise.Trouble{Log: env.Log, Failing: "A file or directory is passed over"},
+		asides: map[string]aside{}, unmarked: map[string]bool{}, resume: map[string]noted{}, done: map[string]candidate{},
+		troubles: troubles{log: env.Log, of: map[trouble]*told{}},
 		emitting: supervise.Trouble{Log: env.Log, Failing: "The channels do not take events", Over: "The channels take events again"},
 		unread:   env.Counter("EventReadFail"), failed: env.Counter("GenericProcessingFail"),
 	}
@@ -103,7 +104,7 @@ func (s *source) Run(ctx context.Context, emit flume.Emit) error {
 		took := time.Since(began)
 		if err != nil {
 			s.failed.Add(1)
-			s.trouble.Report(slog.LevelError, err, s.settings.pollDelay)
+			s.troubles.report(listing, s.settings.dir, slog.LevelError, err, s.settings.pollDelay)
 		}
 		idle := true
 		for _, c := range all {
@@ -118,6 +119,7 @@ func (s *source) Run(ctx context.Context, emit flume.Emit) error {
 			}
 		}
 		s.retireAgain()
+		s.troubles.forget()
 		if idle {
 			_ = supervise.Sleep(ctx, max(s.settings.pollDelay, 20*took)) // the loop looks at ctx
 		}
@@ -127,7 +129,7 @@ func (s *source) Run(ctx context.Context, emit flume.Emit) error {
 
 // goOn reads the file first that was left half read, for only one position is remembered.
 func (s *source) goOn(ctx context.Context, emit flume.Emit) {
-	target, position, err := readTracker(s.tracker.path)
+	target, position, of, err := readTracker(s.tracker.path)
 	if err != nil {
 		s.log.Warn("The tracker file cannot be used; the file that was under way is read from its beginning", "error", err)
 		return
@@ -140,7 +142,9 @@ func (s *source) goOn(ctx context.Context, emit flume.Emit) {
 	if !ok {
 		return
 	}
-	s.resume[c.name] = position
+	if _, aside := s.asides[c.name]; !aside { // of one that was, the mark has the place
+		s.resume[c.name] = noted{position, of}
+	}
 	s.spool(ctx, emit, c)
 }
 
@@ -148,6 +152,9 @@ func (s *source) goOn(ctx context.Context, emit flume.Emit) {
 // reports whether it is done with the file.
 func (s *source) spool(ctx context.Context, emit flume.Emit, c candidate) bool {
 	from := s.resume[c.name]
+	if a, ok := s.asides[c.name]; ok {
+		from = noted{position: a.Position}
+	}
 	position, err := s.read(ctx, emit, &c, from)
 	if ctx.Err() != nil {
 		return false
@@ -155,17 +162,23 @@ func (s *source) spool(ctx context.Context, emit flume.Emit, c candidate) bool {
 	delete(s.resume, c.name)
 	switch {
 	case err == nil:
-		if err := s.retire(c); err != nil {
+		c.end = position
+		if err := s.retire(c); errors.Is(err, errAnother) {
+			s.readAgain(c)
+		} else if err != nil {
 			s.failed.Add(1)
 			s.done[c.name] = c
-			s.trouble.Report(slog.LevelError, fmt.Errorf("%w; it was read, and would be read again after a restart", err), s.settings.pollDelay)
+			s.troubles.report(retiring, c.path, slog.LevelError, fmt.Errorf("%w; it was read, and would be read again after a restart", err), s.settings.pollDelay)
 		}
 	case errors.Is(err, errPassedOver):
 		s.unread.Add(1)
 		if position > 0 {
-			s.resume[c.name] = position
+			if c.is != nil {
+				from.of = c.is
+			}
+			s.resume[c.name] = noted{position, from.of}
 		}
-		s.trouble.Report(slog.LevelWarn, err, s.settings.pollDelay)
+		s.troubles.report(reading, c.path, slog.LevelWarn, err, s.settings.pollDelay)
 		return false
 	default:
 		s.unread.Add(1)
@@ -179,8 +192,9 @@ var errPassedOver = errors.New("passing a file over")
 
 func passedOver(err error) error { return fmt.Errorf("%w: %w", errPassedOver, err) }
 
-// read emits what is in a file from a position on, and returns how far it came.
-func (s *source) read(ctx context.Context, emit flume.Emit, c *candidate, from int64) (position int64, err error) {
+// read emits what is in a file from where it was left on, and returns how far it came.
+func (s *source) read(ctx context.Context, emit flume.Emit, c *candidate, left noted) (position int64, err error) {
+	from := left.position
 	f, err := os.Open(c.path)
 	if err != nil {
 		return from, passedOver(err)
@@ -190,7 +204,23 @@ func (s *source) read(ctx context.Context, emit flume.Emit, c *candidate, from i
 	if err != nil {
 		return from, passedOver(err)
 	}
-	c.size, c.time = i.Size(), i.ModTime()
+	if from > 0 {
+		known := i.Size() >= from || s.settings.decompress && unzip.Packed(f)
+		if known && left.of != nil {
+			if known, err = left.of.is(f, i); err != nil {
+				return from, passedOver(err)
+			}
+		}
+		if !known {
+			s.log.Warn("Another file has the name of one that was read, or was left half read, and is read from its beginning", "file", c.path, "position", from)
+			from = 0
+		}
+	}
+	is, err := identify(f, i)
+	if err != nil {
+		return from, passedOver(err)
+	}
+	c.size, c.time, c.info, c.is = i.Size(), i.ModTime(), i, is
 	for whole := false; !whole; {
 		var in io.ReaderAt = f
 		if s.settings.decompress && unzip.Packed(f) {
@@ -219,7 +249,7 @@ func (s *source) unchanged(f *os.File, c *candidate, position int64) (bool, erro
 	case i.Size() <= c.size:
 		return false, fmt.Errorf("the file was changed while it was read: it had %d bytes and has %d", c.size, i.Size())
 	}
-	s.trouble.Report(slog.LevelWarn, fmt.Errorf("%s has grown while it was read, from %d to %d bytes, and is read on: put whole files into spoolDir, or set settleTime", c.path, c.size, i.Size()), 0)
+	s.troubles.report(growing, c.path, slog.LevelWarn, fmt.Errorf("%s has grown while it was read, from %d to %d bytes, and is read on: put whole files into spoolDir, or set settleTime", c.path, c.size, i.Size()), 0)
 	c.size, c.time = i.Size(), i.ModTime()
 	return false, nil
 }
@@ -230,9 +260,10 @@ func (s *source) events(ctx context.Context, emit flume.Emit, c candidate, in io
 	if err != nil {
 		return from, own(err)
 	}
-	if err := s.tracker.begin(c.path, from); err != nil {
+	if err := s.tracker.begin(c.path, from, *c.is); err != nil {
 		return from, passedOver(err)
 	}
+	s.takeBack(c, from)
 	for empty := from == 0; ; empty = false {
 		bodies, err := d.Read(s.bodies[:0], s.most)
 		s.bodies = bodies
@@ -252,7 +283,7 @@ func (s *source) events(ctx context.Context, emit flume.Emit, c candidate, in io
 		from = d.Position()
 		if err := s.tracker.commit(from); err != nil {
 			s.failed.Add(1)
-			s.trouble.Report(slog.LevelWarn, err, 0)
+			s.troubles.report(tracking, s.tracker.path, slog.LevelWarn, err, 0)
 		}
 	}
 }
@@ -269,7 +300,7 @@ func own(err error) error {
 // offer emits the events of bodies, until the channels have them all.
 func (s *source) offer(ctx context.Context, emit flume.Emit, c candidate, d deserialize.Deserializer, bodies [][]byte) error {
 	headers := s.headers(c, d)
-	wait, n := firstBackoff, len(bodies)
+	wait, n, all := firstBackoff, len(bodies), len(bodies)
 	for len(bodies) > 0 {
 		err := emit(ctx, batch(bodies[:n], headers))
 		switch {
@@ -280,7 +311,7 @@ func (s *source) offer(ctx context.Context, emit flume.Emit, c candidate, d dese
 			n = (n + 1) / 2
 			continue
 		case errors.Is(err, flume.ErrTooLarge):
-			err = s.reject(ctx, flume.Rejection{Event: batch(bodies[:1], headers)[0], Err: err, Position: c.path + "@" + strconv.FormatInt(d.Position(), 10)})
+			err = s.reject(ctx, flume.Rejection{Event: batch(bodies[:1], headers)[0], Err: err, Position: c.path + "@" + strconv.FormatInt(d.Begin(all-len(bodies)), 10)})
 		case errors.Is(err, flume.ErrFull):
 			n = min(n, s.settings.batchSize)
 		}

@@ -9,6 +9,9 @@
 //   - The position goes into Flume's tracker file after each batch, byte for byte as Flume writes it, so that either can go
 //     on where the other has stopped. A file that was left half read is the first one to be read again. After a kill what
 //     may come twice is the batch under way; of an Avro container, the block under way.
+//   - A file counts as the one that was left, or was read and could not be retired, as long as its size, the time of its
+//     change and the sum of its first 64 KiB say so, or it has grown behind them; and the position is in it. Another file of
+//     the name is read from its beginning.
 //   - A batch that the channels do not take is emitted again.
 //   - What cannot be opened is said once and passed over; it is tried again.
 //   - A file that has grown when its end is reached is read on.

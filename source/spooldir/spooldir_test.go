@@ -77,8 +77,9 @@ func (s *site) becomes(want ...string) {
 }
 
 const (
-	meta = ".flumespool/.flumespool-main.meta"
-	lock = meta + ".lock"
+	meta  = ".flumespool/.flumespool-main.meta"
+	lock  = meta + ".lock"
+	sides = meta + ".sluice"
 )
 
 func expect(t testing.TB, got flume.Batch, want ...string) {
@@ -148,7 +149,7 @@ func TestGolden(t *testing.T) {
 	left, err := os.ReadFile("testdata/flumespool-main.meta.mid-file")
 	s.must(err)
 	const was = "/tmp/golden/files/spool/app.log"
-	target, position, err := parseTracker(left)
+	target, position, _, err := parseTracker(left)
 	if target != was || position != 162 || err != nil {
 		t.Fatalf("%q, %d, %v", target, position, err)
 	}
@@ -189,7 +190,7 @@ func TestPosition(t *testing.T) {
 	ran := make(chan error)
 	go func() {
 		ran <- r.Run(ctx, func(context.Context, flume.Batch) error {
-			target, position, err := readTracker(s.path(".flumespool/" + trackerName))
+			target, position, _, err := readTracker(s.path(".flumespool/" + trackerName))
 			if err != nil || target != s.path("b") {
 				t.Errorf("%q, %v", target, err)
 			}
@@ -242,10 +243,10 @@ func TestAside(t *testing.T) {
 
 	s.put("bad", "x\n\xff")
 	expect(t, r.Await(t, 4)[3:], "x")
-	s.becomes(meta, lock, ".flumespool/bad.failed", "bad", "bad.COMPLETED", "fine.COMPLETED", "late.COMPLETED")
+	s.becomes(meta, lock, sides, ".flumespool/bad.failed", "bad", "bad.COMPLETED", "fine.COMPLETED", "late.COMPLETED")
 	s.must(os.Remove(s.path(".flumespool/bad.failed")))
 	expect(t, r.Await(t, 5)[4:], "x")
-	s.becomes(meta, lock, ".flumespool/bad.failed", "bad", "bad.COMPLETED", "fine.COMPLETED", "late.COMPLETED")
+	s.becomes(meta, lock, sides, ".flumespool/bad.failed", "bad", "bad.COMPLETED", "fine.COMPLETED", "late.COMPLETED")
 	r.Stop()
 	s.must(r.Close())
 	expect(t, s.run("decodeErrorPolicy = REPLACE").Await(t, 1), "\ufffd")
@@ -280,7 +281,7 @@ func TestPacked(t *testing.T) {
 	}
 	r := s.run("decompress = true")
 	expect(t, r.Await(t, 3), "one", "two", "three")
-	s.becomes(meta, lock, ".flumespool/c.gz.failed", "a.gz.COMPLETED", "b.COMPLETED", "c.gz")
+	s.becomes(meta, lock, sides, ".flumespool/c.gz.failed", "a.gz.COMPLETED", "b.COMPLETED", "c.gz")
 }
 
 func TestLaws(t *testing.T) {
@@ -298,7 +299,7 @@ func FuzzTracker(f *testing.F) {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		target, position, err := parseTracker(text)
+		target, position, _, err := parseTracker(text)
 		if err != nil {
 			return
 		}
@@ -306,7 +307,7 @@ func FuzzTracker(f *testing.F) {
 			t.Errorf("%q, %d", target, position)
 		}
 		x := tracker{target: target}
-		if again, at, err := parseTracker(x.appendPosition(x.head(), position)); again != target || at != position || err != nil {
+		if again, at, _, err := parseTracker(x.appendPosition(x.head(), position)); again != target || at != position || err != nil {
 			t.Errorf("written anew it is %q, %d, %v", again, at, err)
 		}
 	})

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"crypto/rand"
 	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -16,6 +18,9 @@ import (
 //	"Obj" 1 | 04 | avro.schema, schema | file, path | 00 | sync (16 bytes)
 //	02 | size of the number | position (zig-zag) | sync
 //	02 | …
+//
+// Beside it lies an identity, a JSON object, in a file with .sluice behind its name; Flume takes no notice of it. It counts
+// as long as the tracker has its sync marker: until Flume begins another one. It is not synced.
 type tracker struct {
 	path   string
 	f      *os.File // nil: none is under way
@@ -28,36 +33,43 @@ const (
 	trackerName   = ".flumespool-main.meta"
 	trackerSchema = `{"type":"record","name":"TransferStateFileMeta","namespace":"org.apache.flume.serialization","fields":[{"name":"offset","type":"long"}]}`
 	magic         = "Obj\x01"
+	beside        = ".sluice"
 	mostTracker   = 64 << 20
 )
 
-// readTracker returns the path of the spooled file and the position in it; no path where there is no tracker.
-func readTracker(path string) (target string, position int64, err error) {
+// readTracker returns the path of the spooled file, the position in it and, if it is known, what the file was; no path where
+// there is no tracker.
+func readTracker(path string) (target string, position int64, of *identity, err error) {
 	if i, err := os.Stat(path); err == nil && i.Size() > mostTracker {
-		return "", 0, fmt.Errorf("reading the tracker file %s: it has %d bytes", path, i.Size())
+		return "", 0, nil, fmt.Errorf("reading the tracker file %s: it has %d bytes", path, i.Size())
 	}
 	text, err := os.ReadFile(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return "", 0, nil
+		return "", 0, nil, nil
 	case err != nil:
-		return "", 0, fmt.Errorf("reading the tracker file: %w", err)
+		return "", 0, nil, fmt.Errorf("reading the tracker file: %w", err)
 	case len(text) == 0: // a full disk
-		return "", 0, nil
+		return "", 0, nil, nil
 	}
-	if target, position, err = parseTracker(text); err != nil {
-		return "", 0, fmt.Errorf("reading the tracker file %s: %w", path, err)
+	target, position, sync, err := parseTracker(text)
+	if err != nil {
+		return "", 0, nil, fmt.Errorf("reading the tracker file %s: %w", path, err)
 	}
-	return target, position, nil
+	var was identity
+	if text, err = os.ReadFile(path + beside); err == nil && json.Unmarshal(text, &was) == nil && was.Sync == hex.EncodeToString(sync) {
+		of = &was
+	}
+	return target, position, of, nil
 }
 
 var errTracker = errors.New("it is not a tracker file")
 
 // parseTracker reads the head and the blocks up to one that is not whole: what a kill has left.
-func parseTracker(text []byte) (target string, position int64, err error) {
+func parseTracker(text []byte) (target string, position int64, sync []byte, err error) {
 	rest, ok := bytes.CutPrefix(text, []byte(magic))
 	if !ok {
-		return "", 0, errTracker
+		return "", 0, nil, errTracker
 	}
 	for {
 		var count int64
@@ -66,7 +78,7 @@ func parseTracker(text []byte) (target string, position int64, err error) {
 			_, rest, ok = cutLong(rest)
 		}
 		if !ok || count < 0 || count > int64(len(rest)) {
-			return "", 0, errTracker
+			return "", 0, nil, errTracker
 		}
 		if count == 0 {
 			break
@@ -78,29 +90,29 @@ func parseTracker(text []byte) (target string, position int64, err error) {
 			}
 			switch {
 			case !ok:
-				return "", 0, errTracker
+				return "", 0, nil, errTracker
 			case string(key) == "file":
 				target = string(value)
 			}
 		}
 	}
 	if len(rest) < 16 || target == "" {
-		return "", 0, errTracker
+		return "", 0, nil, errTracker
 	}
-	sync := rest[:16]
+	sync = rest[:16]
 	for rest = rest[16:]; len(rest) > 0; {
 		count, next, ok := cutLong(rest)
 		data, next, whole := cutText(next)
 		if !ok || !whole || count != 1 || !bytes.HasPrefix(next, sync) {
-			return target, position, nil
+			return target, position, sync, nil
 		}
 		at, left, ok := cutLong(data)
 		if !ok || len(left) > 0 || at < 0 {
-			return target, position, nil
+			return target, position, sync, nil
 		}
 		position, rest = at, next[16:]
 	}
-	return target, position, nil
+	return target, position, sync, nil
 }
 
 func cutLong(b []byte) (n int64, rest []byte, ok bool) {
@@ -142,11 +154,19 @@ func (t *tracker) appendPosition(b []byte, position int64) []byte {
 }
 
 // begin puts a new tracker in place of the one that is there.
-func (t *tracker) begin(target string, position int64) error {
+func (t *tracker) begin(target string, position int64, of identity) error {
 	t.close()
 	t.target = target
 	_, _ = rand.Read(t.sync[:]) // it does not fail
-	text := t.head()
+	of.Sync = hex.EncodeToString(t.sync[:])
+	text, err := json.Marshal(of)
+	if err == nil {
+		err = os.WriteFile(t.path+beside, append(text, '\n'), 0o644)
+	}
+	if err != nil {
+		return fmt.Errorf("writing beside the tracker file: %w", err)
+	}
+	text = t.head()
 	if position > 0 {
 		text = t.appendPosition(text, position)
 	}
@@ -181,14 +201,20 @@ func (t *tracker) close() {
 	}
 }
 
-// end removes it, or leaves it, as Flume does where spooled files stay.
-func (t *tracker) end(leave bool) error {
-	t.close()
-	if leave {
+// end removes it, or leaves it, as Flume does where spooled files stay. It does nothing where another file is under way.
+func (t *tracker) end(target string, leave bool) error {
+	if t.target != target {
 		return nil
 	}
-	if err := os.Remove(t.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("removing the tracker file: %w", err)
+	t.close()
+	names := []string{t.path, t.path + beside}
+	if leave {
+		names = names[1:]
+	}
+	for _, name := range names {
+		if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("removing the tracker file: %w", err)
+		}
 	}
 	return nil
 }
