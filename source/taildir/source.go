@@ -160,7 +160,7 @@ func agreed(positions []position, known []record) []record {
 }
 
 func (s *source) newStream(id uint64, r record) *stream {
-	st := &stream{id: id, path: r.File, zipped: r.Zipped, restored: true, settled: true, given: -1, first: s.opened, grown: s.opened, gone: s.opened}
+	st := &stream{id: id, path: r.File, zipped: r.Zipped, restored: true, cut: r.Cut, settled: true, given: -1, first: s.opened, grown: s.opened, gone: s.opened}
 	st.device, st.inode, st.born = r.Device, r.Inode, r.Born
 	st.head, _ = parsePrint(r.Head) // a record that is known could be read
 	st.tail, _ = parsePrint(r.Tail)

@@ -38,6 +38,7 @@ type stream struct {
 	gone     time.Time // since when no name leads to it; zero: one does
 	lostAt   time.Time // of a lost one: when its file was cut short or removed; zero: before this run
 	round    uint64    // the last look that has seen it
+	cut      bool      // its file was cut short or written anew, and has it no more
 	restored bool      // it was known when the source was opened
 	settled  bool      // it is known where to begin
 }
@@ -188,7 +189,7 @@ func (st *stream) starts(other *stream) (bool, error) {
 // record is what the journal keeps.
 func (st *stream) record(groups []group, lost bool) record {
 	return record{
-		ID: st.id, Lost: lost, File: st.path, Group: groups[st.group].name, Zipped: st.zipped,
+		ID: st.id, Lost: lost, Cut: st.cut, File: st.path, Group: groups[st.group].name, Zipped: st.zipped,
 		Device: st.device, Inode: st.inode, Born: st.born, Pos: st.pos, Head: st.head.String(), Tail: st.tail.String(),
 	}
 }
