@@ -195,7 +195,7 @@ func (s *source) recognise(path string, i info) *stream {
 				continue
 			}
 			*list = slices.Delete(*list, n, n+1)
-			st.lostAt, st.tried = time.Time{}, -1
+			st.lostAt, st.asOf, st.tried = time.Time{}, 0, -1
 			return st
 		}
 	}
@@ -217,7 +217,10 @@ func (s *source) means(st *stream, path string, i info) bool {
 	if st.device != 0 {
 		return st.same(i.place)
 	}
-	return sameName(path, st.path) || i.born != 0 && i.born <= s.asOf // it was there when Flume noted its inode
+	if i.born == 0 || st.asOf == 0 {
+		return sameName(path, st.path)
+	}
+	return i.born <= st.asOf // it was there when Flume noted its inode
 }
 
 // missed looks at the streams to which no name leads any more.

@@ -44,7 +44,6 @@ type source struct {
 	written   []byte // the position file, as it was written last
 	due       time.Time
 	opened    time.Time
-	asOf      int64 // when somebody else has written the position file, in nanoseconds since 1970
 	positions supervise.Trouble
 	looking   supervise.Trouble
 	reading   supervise.Trouble
@@ -119,10 +118,11 @@ func (s *source) restore(path string) error {
 				return fmt.Errorf("keeping a copy of the damaged position file: %w", err)
 			}
 		}
-		known = agreed(positions, known)
+		asOf := int64(0)
 		if i, err := stat(path); err == nil {
-			s.asOf = i.changed
+			asOf = i.changed
 		}
+		known = agreed(positions, known, asOf)
 	}
 	for _, r := range known {
 		s.last++
@@ -145,10 +145,10 @@ func (s *source) restore(path string) error {
 
 // agreed is what is known where somebody else has written the position file: its entries, with what the journal says
 // of those that have not changed.
-func agreed(positions []position, known []record) []record {
+func agreed(positions []position, known []record, asOf int64) []record {
 	out := make([]record, 0, len(positions))
 	for _, p := range positions {
-		r := record{Inode: p.inode, File: p.path, Pos: p.pos}
+		r := record{Inode: p.inode, File: p.path, Pos: p.pos, AsOf: asOf}
 		for _, k := range known {
 			if k.Inode == p.inode && sameName(k.File, p.path) && (k.Pos == p.pos || k.Zipped) {
 				r = k
@@ -160,7 +160,7 @@ func agreed(positions []position, known []record) []record {
 }
 
 func (s *source) newStream(id uint64, r record) *stream {
-	st := &stream{id: id, path: r.File, zipped: r.Zipped, restored: true, cut: r.Cut, settled: true, given: -1, first: s.opened, grown: s.opened, gone: s.opened}
+	st := &stream{id: id, path: r.File, zipped: r.Zipped, restored: true, cut: r.Cut, asOf: r.AsOf, settled: true, given: -1, first: s.opened, grown: s.opened, gone: s.opened}
 	st.device, st.inode, st.born = r.Device, r.Inode, r.Born
 	st.head, _ = parsePrint(r.Head) // a record that is known could be read
 	st.tail, _ = parsePrint(r.Tail)

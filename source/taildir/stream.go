@@ -32,6 +32,7 @@ type stream struct {
 	flushedAs  ripeness
 	given      int64 // where somebody else has read to, or reading is to begin: the prints are still to be taken; -1: nowhere
 
+	asOf     int64     // when somebody else has noted pos, in nanoseconds since 1970; zero: this source has, or nobody knows
 	first    time.Time // when this run has seen it first
 	grown    time.Time // when it was seen to change last
 	asked    time.Time // when it was found to be a copy, after it had grown last
@@ -189,7 +190,7 @@ func (st *stream) starts(other *stream) (bool, error) {
 // record is what the journal keeps.
 func (st *stream) record(groups []group, lost bool) record {
 	return record{
-		ID: st.id, Lost: lost, Cut: st.cut, File: st.path, Group: groups[st.group].name, Zipped: st.zipped,
+		ID: st.id, Lost: lost, Cut: st.cut, AsOf: st.asOf, File: st.path, Group: groups[st.group].name, Zipped: st.zipped,
 		Device: st.device, Inode: st.inode, Born: st.born, Pos: st.pos, Head: st.head.String(), Tail: st.tail.String(),
 	}
 }
