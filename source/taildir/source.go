@@ -227,9 +227,31 @@ func (s *source) Run(ctx context.Context, emit flume.Emit) error {
 	}
 	s.save()
 	for _, st := range s.streams {
-		st.close()
+		s.leave(st)
 	}
 	return nil
+}
+
+// leave closes a file as the source stops. With the handle of a removed one goes what was not read of it.
+func (s *source) leave(st *stream) {
+	if !st.isOpen() {
+		return
+	}
+	i, err := statOpen(st.f)
+	st.close()
+	if err != nil || i.links > 0 {
+		return
+	}
+	left := i.size - st.pos
+	if st.zipped {
+		if left = i.size; st.tried == i.size {
+			left = 0
+		}
+	}
+	if left > 0 {
+		s.log.Error("A file was removed before it was read to its end, and the source stops: the rest is gone, unless there is a copy of it beside it",
+			"file", st.path, "bytes", left)
+	}
 }
 
 // save writes the position file, and the journal anew where that has grown long.

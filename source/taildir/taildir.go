@@ -32,6 +32,7 @@
 // After a kill what may come twice is the batch under way. How it fails: a directory that is missing, and a file that
 // cannot be read, are said once and tried again while the others go on. A batch that the channels do not take is offered
 // again. A position that cannot be written keeps nothing from flowing, but would be missing after a kill.
+// What a stop leaves unread in a removed file is said at ERROR.
 package taildir
 
 import (
