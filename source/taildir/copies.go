@@ -160,11 +160,13 @@ func (s *source) held(st *stream, now time.Time) (bool, error) {
 		}
 		ok, err := copied(other)
 		switch {
+		case errors.Is(err, errOriginal):
+			return s.waits(st, now), nil
 		case err != nil:
 			return false, err
 		case !ok:
 			continue
-		case other.links > 0:
+		case other.links > 0 || other.pos < other.size && other.failing:
 			return s.waits(st, now), nil
 		case other.pos < other.size: // removed, and not read to its end yet
 			return true, nil

@@ -2,11 +2,16 @@ package taildir
 
 import (
 	"errors"
+	"fmt"
+	"maps"
 	"os"
 	"slices"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/sluice-io/sluice/flume"
 	"github.com/sluice-io/sluice/flumetest"
 )
 
@@ -150,4 +155,116 @@ func TestMadeLater(t *testing.T) {
 	}
 	s.add("app.log.2", lines(0, 100))
 	r.gets(200)
+}
+
+// A file that was made after Flume wrote its positions is not the one that has an entry there, though it has got its name
+// and inode.
+func TestMadeAfterFlume(t *testing.T) {
+	s := newSite(t)
+	s.add("app.log", lines(0, 20))
+	i, err := stat(s.path("app.log"))
+	s.must(err)
+	if i.born == 0 {
+		t.Skip("the file system does not say when a file was made")
+	}
+	s.must(os.WriteFile(s.positions(), appendPositions(nil, []position{{i.inode, int64(len(lines(0, 10))), s.path("app.log")}}), 0o644))
+	before := time.Unix(0, i.born-1)
+	s.must(os.Chtimes(s.positions(), before, before))
+	s.step().gets(20)
+}
+
+// The same where the directory could not be seen for one run.
+func TestMadeAfterFlumeUnseen(t *testing.T) {
+	s := newSite(t)
+	s.add("app.log", lines(0, 20))
+	i, err := stat(s.path("app.log"))
+	s.must(err)
+	if i.born == 0 {
+		t.Skip("the file system does not say when a file was made")
+	}
+	for _, x := range []struct {
+		written int64
+		want    int
+	}{{i.born - 1, 20}, {i.born, 10}} {
+		_ = os.Remove(s.positions() + ".sluice")
+		s.must(os.WriteFile(s.positions(), appendPositions(nil, []position{{i.inode, int64(len(lines(0, 10))), s.path("app.log")}}), 0o644))
+		at := time.Unix(0, x.written)
+		s.must(os.Chtimes(s.positions(), at, at))
+		r := s.step()
+		r.save() // without a look
+		r.stop()
+		r = s.step()
+		r.gets(x.want)
+		r.stop()
+	}
+}
+
+// What is left in a removed file when the source stops is named.
+func TestStoppedBeforeTheEnd(t *testing.T) {
+	s := newSite(t, "backoffSleepIncrement = 1", "maxBackoffSleep = 2")
+	s.add("app.log", lines(0, 10))
+	var refuse atomic.Bool
+	refused := make(chan struct{}, 1)
+	r := flumetest.Run(t, Kind, func(flume.Batch) error {
+		if !refuse.Load() {
+			return nil
+		}
+		select {
+		case refused <- struct{}{}:
+		default:
+		}
+		return flume.ErrFull
+	}, s.settings()...)
+	all(t, r, 0, 10)
+	refuse.Store(true)
+	s.add("app.log", lines(10, 10))
+	<-refused
+	s.must(os.Remove(s.path("app.log")))
+	r.Stop()
+	want := fmt.Sprintf("file=%s bytes=%d", s.path("app.log"), len(lines(10, 10)))
+	if log := r.Logged(); strings.Count(log, "level=ERROR") != 1 || !strings.Contains(log, want) {
+		t.Errorf("no %s in %s", want, log)
+	}
+}
+
+// A copy waits for a removed file that is not read to its end, but not for one that cannot be read.
+func TestCopyOfUnreadable(t *testing.T) {
+	for _, x := range []struct {
+		name string
+		tail print // as if the bytes before the position could still be read, or those of the copy's end too
+		zip  bool
+	}{{"plain", print{}, false}, {"packed", printOf(nil), true}} {
+		t.Run(x.name, func(t *testing.T) {
+			s := newSite(t)
+			s.add("app.log.1", lines(0, 100))
+			r := s.step()
+			r.gets(100)
+			s.add("app.log.1", lines(100, 100))
+			st := slices.Collect(maps.Values(r.streams))[0]
+			blind, err := os.OpenFile(st.path, os.O_WRONLY, 0)
+			s.must(err)
+			st.close()
+			st.f, st.tail = blind, x.tail
+			if x.zip {
+				s.zip("app.log.1")
+			} else {
+				s.must(os.Rename(s.path("app.log.1"), s.path("was")))
+				s.add("app.log.2", lines(0, 200))
+				s.must(os.Remove(s.path("was")))
+			}
+			now := time.Now()
+			r.readAll(t.Context(), r.in.Emit, r.look(now))
+			if n := r.count(); n != 100 {
+				t.Fatalf("%d events: it does not wait", n)
+			}
+			for _, copied := range r.streams { // the wait is over
+				copied.grown, copied.asked = now.Add(-2*holdPacked), now.Add(-2*holdPacked)
+			}
+			r.readAll(t.Context(), r.in.Emit, r.look(now))
+			r.readAll(t.Context(), r.in.Emit, r.look(now))
+			if n := r.count(); n != 300 {
+				t.Errorf("%d events: %s", n, r.env.Logged())
+			}
+		})
+	}
 }

@@ -43,6 +43,7 @@ func (s *source) readAll(ctx context.Context, emit flume.Emit, pending []*stream
 		}
 		more, err := s.readOne(ctx, emit, st)
 		busy = busy || more
+		st.failing = false
 		switch {
 		case err == nil, ctx.Err() != nil, errors.Is(err, errMoved), errors.Is(err, fs.ErrNotExist):
 			// the next look finds out
@@ -51,6 +52,7 @@ func (s *source) readAll(ctx context.Context, emit flume.Emit, pending []*stream
 			busy = true
 		default:
 			s.unread.Add(1)
+			st.failing = true
 			s.reading.Report(slog.LevelWarn, fmt.Errorf("reading %s: %w", st.path, err), s.settings.pollDelay)
 			if st.zipped { // unpacking it again would lead to the same end
 				st.settled, st.tried = true, st.size

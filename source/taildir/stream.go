@@ -40,6 +40,7 @@ type stream struct {
 	lostAt   time.Time // of a lost one: when its file was cut short or removed; zero: before this run
 	round    uint64    // the last look that has seen it
 	cut      bool      // its file was cut short or written anew, and has it no more
+	failing  bool      // it could not be read the last time
 	restored bool      // it was known when the source was opened
 	settled  bool      // it is known where to begin
 }
@@ -167,6 +168,9 @@ func (st *stream) follows(other *stream) (bool, error) {
 	return err == nil && printOf(b[:n]) == other.tail, err
 }
 
+// errOriginal says that it is not the copy that cannot be read.
+var errOriginal = errors.New("reading what it may be a copy of")
+
 // starts reports whether st is, up to its end, the beginning of other, which goes on growing: whether a copy of other is
 // being made, or just has been. Of more than a few bytes that is seen at their ends.
 func (st *stream) starts(other *stream) (bool, error) {
@@ -177,8 +181,10 @@ func (st *stream) starts(other *stream) (bool, error) {
 		if m, err := st.read(a[:length], from); err != nil || int64(m) < length {
 			return false, err
 		}
-		if m, err := other.read(b[:length], from); err != nil || int64(m) < length {
-			return false, err
+		if m, err := other.read(b[:length], from); err != nil {
+			return false, fmt.Errorf("%w: %w", errOriginal, err)
+		} else if int64(m) < length {
+			return false, nil
 		}
 		if a != b {
 			return false, nil
