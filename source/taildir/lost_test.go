@@ -268,3 +268,63 @@ func TestCopyOfUnreadable(t *testing.T) {
 		})
 	}
 }
+
+// Each file that cannot be read is named, and once.
+func TestEachUnreadable(t *testing.T) {
+	const files = 12
+	s := newSite(t)
+	for i := range files {
+		s.add(fmt.Sprintf("app.log.%d", i), lines(i*10, 5))
+	}
+	r := s.step()
+	r.gets(5 * files)
+	blind := func() {
+		for _, st := range r.streams {
+			f, err := os.OpenFile(st.path, os.O_WRONLY, 0)
+			s.must(err)
+			st.close()
+			st.f = f
+		}
+	}
+	for i := range files {
+		s.add(fmt.Sprintf("app.log.%d", i), lines(i*10+5, 5))
+	}
+	blind()
+	r.round()
+	said := strings.Split(strings.TrimSpace(r.env.Logged()), "\n")
+	if len(said) != files {
+		t.Errorf("%d messages: %q", len(said), said)
+	}
+	for _, st := range r.streams {
+		if n := strings.Count(r.env.Logged(), "reading "+st.path+":"); n != 1 {
+			t.Errorf("%s is named %d times", st.path, n)
+		}
+		st.close()
+	}
+	r.gets(10 * files)
+	if n := strings.Count(r.env.Logged(), "read again"); n != files {
+		t.Errorf("the end is said %d times", n)
+	}
+}
+
+// Where the position file cannot be replaced for a while, it is still known as the source's own, and the journal counts.
+func TestPositionsStand(t *testing.T) {
+	s := newSite(t)
+	s.add("app.log", lines(0, 10))
+	r := s.step()
+	r.gets(10)
+	r.save()
+	s.must(os.Mkdir(s.positions()+".tmp", 0o755))
+	for i := range 4 {
+		s.add("app.log", lines(10+i, 1))
+		r.gets(11 + i)
+		r.save()
+	}
+	if !strings.Contains(r.env.Logged(), "Positions cannot be written") {
+		t.Fatal(r.env.Logged())
+	}
+	r.stop()
+	s.must(os.Remove(s.positions() + ".tmp"))
+	s.add("app.log", lines(14, 1))
+	s.step().gets(1)
+}

@@ -46,7 +46,7 @@ type source struct {
 	opened    time.Time
 	positions supervise.Trouble
 	looking   supervise.Trouble
-	reading   supervise.Trouble
+	matching  supervise.Trouble
 	emitting  supervise.Trouble
 	unread    *atomic.Int64 // EventReadFail
 	failed    *atomic.Int64 // GenericProcessingFail
@@ -78,7 +78,7 @@ func openSource(s *Settings, env flume.Env) (*source, error) {
 		journal:   journal{path: path + ".sluice", lock: lock},
 		positions: supervise.Trouble{Log: env.Log, Failing: "Positions cannot be written; a kill would repeat events", Over: "Positions are written again"},
 		looking:   supervise.Trouble{Log: env.Log, Failing: "A directory or file cannot be looked at", Over: "Directories can be looked at again"},
-		reading:   supervise.Trouble{Log: env.Log, Failing: "A file cannot be read"},
+		matching:  supervise.Trouble{Log: env.Log, Failing: "A line cannot be matched; it begins no event"},
 		emitting:  supervise.Trouble{Log: env.Log, Failing: "The channels do not take events", Over: "The channels take events again"},
 		unread:    env.Counter("EventReadFail"), failed: env.Counter("GenericProcessingFail"),
 	}
@@ -288,6 +288,9 @@ func (s *source) saveAs(path string) error {
 			}
 		}
 		if err := replace(path, text); err != nil {
+			if s.journal.f != nil {
+				err = errors.Join(err, s.journal.add(record{Positions: sumOf(s.written)})) // it stands, and only the last two sums count
+			}
 			return fmt.Errorf("writing the position file: %w", err)
 		}
 		s.written = text

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/sluice-io/sluice/flume"
+	"github.com/sluice-io/sluice/internal/supervise"
 	"github.com/sluice-io/sluice/internal/unzip"
 )
 
@@ -32,17 +33,18 @@ type stream struct {
 	flushedAs  ripeness
 	given      int64 // where somebody else has read to, or reading is to begin: the prints are still to be taken; -1: nowhere
 
-	asOf     int64     // when somebody else has noted pos, in nanoseconds since 1970; zero: this source has, or nobody knows
-	first    time.Time // when this run has seen it first
-	grown    time.Time // when it was seen to change last
-	asked    time.Time // when it was found to be a copy, after it had grown last
-	gone     time.Time // since when no name leads to it; zero: one does
-	lostAt   time.Time // of a lost one: when its file was cut short or removed; zero: before this run
-	round    uint64    // the last look that has seen it
-	cut      bool      // its file was cut short or written anew, and has it no more
-	failing  bool      // it could not be read the last time
-	restored bool      // it was known when the source was opened
-	settled  bool      // it is known where to begin
+	asOf     int64              // when somebody else has noted pos, in nanoseconds since 1970; zero: this source has, or nobody knows
+	first    time.Time          // when this run has seen it first
+	grown    time.Time          // when it was seen to change last
+	asked    time.Time          // when it was found to be a copy, after it had grown last
+	gone     time.Time          // since when no name leads to it; zero: one does
+	lostAt   time.Time          // of a lost one: when its file was cut short or removed; zero: before this run
+	round    uint64             // the last look that has seen it
+	cut      bool               // its file was cut short or written anew, and has it no more
+	trouble  *supervise.Trouble // nil: reading it has never failed
+	failing  bool               // it could not be read the last time
+	restored bool               // it was known when the source was opened
+	settled  bool               // it is known where to begin
 }
 
 // isOpen reports whether there is a handle.
