@@ -114,14 +114,17 @@ func (s *source) inherit(st *stream) (bool, error) {
 	return false, nil
 }
 
-// mayBeOf reports whether st can be a copy of what was lost: it was there in time. Where nobody has seen the two together
-// some bytes that are the same are not enough.
+// mayBeOf reports whether st can be a copy of what was lost: it was there in time, at another place and by another name.
+// Some bytes that are the same are not enough: what a command says each time it is run is no copy of what it said before.
 func (s *source) mayBeOf(st, old *stream) bool {
+	if old.pos <= printSize || sameName(st.path, old.path) || st.inode == old.inode && (st.device == old.device || old.device == 0) {
+		return false
+	}
+	if old.links == 0 && old.touched != 0 && st.born > old.touched { // made after the other one was removed
+		return false
+	}
 	end := old.lostAt
 	if end.IsZero() {
-		if old.pos <= printSize {
-			return false
-		}
 		end = s.opened
 	}
 	if st.born != 0 && st.born > end.Add(slack).UnixNano() {
@@ -157,11 +160,13 @@ func (s *source) held(st *stream, now time.Time) (bool, error) {
 		}
 		ok, err := copied(other)
 		switch {
+		case errors.Is(err, errOriginal):
+			return s.waits(st, now), nil
 		case err != nil:
 			return false, err
 		case !ok:
 			continue
-		case other.links > 0:
+		case other.links > 0 || other.pos < other.size && other.failing:
 			return s.waits(st, now), nil
 		case other.pos < other.size: // removed, and not read to its end yet
 			return true, nil

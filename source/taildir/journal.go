@@ -37,6 +37,8 @@ type record struct {
 	ID        uint64 `json:"id,omitempty"`
 	Gone      bool   `json:"gone,omitempty"`
 	Lost      bool   `json:"lost,omitempty"` // its file was not there any more
+	Cut       bool   `json:"cut,omitempty"`  // its file holds something else by now
+	AsOf      int64  `json:"asOf,omitempty"` // when somebody else has noted pos of a file that was not seen since
 	File      string `json:"file,omitempty"`
 	Group     string `json:"group,omitempty"`
 	Device    uint64 `json:"device,omitempty"`

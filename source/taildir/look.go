@@ -186,11 +186,16 @@ func (s *source) seen(st *stream, i info, now time.Time) {
 func (s *source) recognise(path string, i info) *stream {
 	for _, list := range []*[]*stream{&s.known, &s.lost} {
 		for n, st := range *list {
-			if !s.means(st, path, i) || !st.zipped && i.size < st.pos {
+			if !s.means(st, path, i) {
+				continue
+			}
+			if !st.zipped && i.size < st.pos {
+				st.cut = true
+				s.note(st.record(s.settings.groups, list == &s.lost))
 				continue
 			}
 			*list = slices.Delete(*list, n, n+1)
-			st.lostAt, st.tried = time.Time{}, -1
+			st.lostAt, st.asOf, st.tried = time.Time{}, 0, -1
 			return st
 		}
 	}
@@ -206,13 +211,16 @@ func (s *source) recognise(path string, i info) *stream {
 // means reports whether a stream of an earlier run, or a lost one, can be what this file holds. Its bytes are compared
 // when it is read.
 func (s *source) means(st *stream, path string, i info) bool {
-	if st.inode != i.inode {
+	if st.cut || st.inode != i.inode {
 		return false
 	}
 	if st.device != 0 {
 		return st.same(i.place)
 	}
-	return sameName(path, st.path) || i.born != 0 && i.born <= s.asOf // it was there when Flume noted its inode
+	if i.born == 0 || st.asOf == 0 {
+		return sameName(path, st.path)
+	}
+	return i.born <= st.asOf // it was there when Flume noted its inode
 }
 
 // missed looks at the streams to which no name leads any more.
@@ -294,7 +302,7 @@ func (s *source) restart(st *stream, now time.Time) {
 	st.head, st.tail = print{}, print{}
 	st.content = nil
 	st.move(0)
-	old.lostAt = now
+	old.lostAt, old.cut = now, true
 	s.forget(&old)
 	s.moved = append(s.moved, &old)
 }

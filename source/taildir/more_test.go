@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -123,13 +125,9 @@ func TestKilled(t *testing.T) {
 	s.add("app.log", lines(0, 1000))
 	r := s.run()
 	all(t, r, 0, 1000)
-	time.Sleep(time.Millisecond)
-	journal, err := os.ReadFile(s.positions() + ".sluice")
-	s.must(err)
-	for end := time.Now().Add(5 * time.Second); !bytes.Contains(journal, fmt.Appendf(nil, `"pos":%d,`, len(lines(0, 1000)))) && time.Now().Before(end); {
-		journal, err = os.ReadFile(s.positions() + ".sluice")
-		s.must(err)
-	}
+	noted := fmt.Sprintf(`"pos":%d,`, len(lines(0, 1000)))
+	await(t, func() bool { return strings.Contains(journalOf(s), noted) })
+	journal := []byte(journalOf(s))
 	positions, err := os.ReadFile(s.positions())
 	s.must(err)
 	if string(positions) != "[]" {
@@ -182,14 +180,19 @@ func TestLongLine(t *testing.T) {
 	if strings.Count(r.Logged(), "longer than maxLineLength") != 1 {
 		t.Error(r.Logged())
 	}
-	for range 20 { // one that grows slowly, with an end
+}
+
+// One that grows slowly is one event when its end comes.
+func TestSlowLine(t *testing.T) {
+	s := newSite(t, "maxLineLength = 300000")
+	r := s.step()
+	for range 20 {
 		s.add("app.log", strings.Repeat("y", 10_000))
-		time.Sleep(4 * time.Millisecond)
+		r.round()
 	}
 	s.add("app.log", "\nshort\n")
-	got = r.Await(t, 6)[4:]
-	if len(got[0].Body) != 200_000 || string(got[1].Body) != "short" {
-		t.Errorf("%d bytes, %q", len(got[0].Body), got[1].Body)
+	if got := r.gets(2); len(got[0]) != 200_000 || got[1] != "short" {
+		t.Errorf("%d bytes, %q", len(got[0]), got[1])
 	}
 }
 
@@ -200,12 +203,20 @@ func TestSkipToEnd(t *testing.T) {
 	s.add("app.log.2", lines(0, 10))
 	s.zip("app.log.2")
 	r := s.run()
-	for end := time.Now().Add(5 * time.Second); !strings.Contains(journalOf(s), `"zipped":true`) && time.Now().Before(end); {
-		time.Sleep(time.Millisecond)
-	}
+	await(t, func() bool { return strings.Contains(journalOf(s), `"zipped":true`) })
 	s.add("app.log", lines(10, 2))
 	s.add("app.log.3", lines(12, 2))
 	all(t, r, 10, 4)
+}
+
+// await waits until something is so.
+func await(t testing.TB, is func() bool) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); !is(); runtime.Gosched() {
+		if time.Now().After(end) {
+			t.Fatal("waited in vain")
+		}
+	}
 }
 
 func journalOf(s *site) string {
@@ -256,17 +267,16 @@ func TestPackedIsKnown(t *testing.T) {
 		t.Run(idle, func(t *testing.T) {
 			s := newSite(t, "idleTimeout = "+idle)
 			s.add("app.log.1", lines(0, 100))
-			r := s.run()
-			all(t, r, 0, 100)
-			time.Sleep(60 * time.Millisecond)
-			s.zip("app.log.1")
-			for end := time.Now().Add(10 * time.Second); !strings.Contains(r.Logged(), "is the copy of one"); time.Sleep(5 * time.Millisecond) {
-				if time.Now().After(end) {
-					t.Fatal(r.Logged())
-				}
+			r := s.step()
+			r.gets(100)
+			if idle == "20" {
+				st := slices.Collect(maps.Values(r.streams))[0]
+				r.until("the end of the idle time", func() bool { return !st.isOpen() })
 			}
+			s.zip("app.log.1")
+			r.until("the copy", func() bool { return strings.Contains(r.env.Logged(), "is the copy of one") })
 			s.add("app.log", lines(100, 3))
-			all(t, r, 0, 103)
+			r.gets(103)
 		})
 	}
 }

@@ -21,6 +21,7 @@ type info struct {
 	place
 	size    int64
 	changed int64 // when its content was changed, in nanoseconds since 1970
+	touched int64 // when anything about it was changed, its removal too; zero: the system does not say
 	links   uint64
 	regular bool
 }

@@ -33,6 +33,7 @@ func statx(dir int, path string, flags int) (info, error) {
 		place:   place{device: unix.Mkdev(s.Dev_major, s.Dev_minor), inode: s.Ino},
 		size:    int64(s.Size),
 		changed: s.Mtime.Sec*1e9 + int64(s.Mtime.Nsec),
+		touched: s.Ctime.Sec*1e9 + int64(s.Ctime.Nsec),
 		links:   uint64(s.Nlink),
 		regular: s.Mode&unix.S_IFMT == unix.S_IFREG,
 	}

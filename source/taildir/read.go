@@ -43,7 +43,10 @@ func (s *source) readAll(ctx context.Context, emit flume.Emit, pending []*stream
 		}
 		more, err := s.readOne(ctx, emit, st)
 		busy = busy || more
+		st.failing = false
 		switch {
+		case err == nil && st.trouble != nil:
+			st.trouble.End()
 		case err == nil, ctx.Err() != nil, errors.Is(err, errMoved), errors.Is(err, fs.ErrNotExist):
 			// the next look finds out
 		case errors.Is(err, errOverwritten):
@@ -51,7 +54,11 @@ func (s *source) readAll(ctx context.Context, emit flume.Emit, pending []*stream
 			busy = true
 		default:
 			s.unread.Add(1)
-			s.reading.Report(slog.LevelWarn, fmt.Errorf("reading %s: %w", st.path, err), s.settings.pollDelay)
+			st.failing = true
+			if st.trouble == nil {
+				st.trouble = &supervise.Trouble{Log: s.log.With("file", st.path), Failing: "A file cannot be read", Over: "A file that could not be read is read again"}
+			}
+			st.trouble.Report(slog.LevelWarn, fmt.Errorf("reading %s: %w", st.path, err), s.settings.pollDelay)
 			if st.zipped { // unpacking it again would lead to the same end
 				st.settled, st.tried = true, st.size
 			}
@@ -247,7 +254,7 @@ func (s *source) begins(line []byte) bool {
 	s.begin.Reset(line[:withoutReturn(line)])
 	ok, err := s.begin.Contains()
 	if err != nil {
-		s.reading.Report(slog.LevelWarn, fmt.Errorf("matching multiline.begin: %w", err), 0)
+		s.matching.Report(slog.LevelWarn, fmt.Errorf("matching multiline.begin: %w", err), 0)
 	}
 	return ok && err == nil
 }

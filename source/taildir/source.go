@@ -44,10 +44,9 @@ type source struct {
 	written   []byte // the position file, as it was written last
 	due       time.Time
 	opened    time.Time
-	asOf      int64 // when somebody else has written the position file, in nanoseconds since 1970
 	positions supervise.Trouble
 	looking   supervise.Trouble
-	reading   supervise.Trouble
+	matching  supervise.Trouble
 	emitting  supervise.Trouble
 	unread    *atomic.Int64 // EventReadFail
 	failed    *atomic.Int64 // GenericProcessingFail
@@ -79,7 +78,7 @@ func openSource(s *Settings, env flume.Env) (*source, error) {
 		journal:   journal{path: path + ".sluice", lock: lock},
 		positions: supervise.Trouble{Log: env.Log, Failing: "Positions cannot be written; a kill would repeat events", Over: "Positions are written again"},
 		looking:   supervise.Trouble{Log: env.Log, Failing: "A directory or file cannot be looked at", Over: "Directories can be looked at again"},
-		reading:   supervise.Trouble{Log: env.Log, Failing: "A file cannot be read"},
+		matching:  supervise.Trouble{Log: env.Log, Failing: "A line cannot be matched; it begins no event"},
 		emitting:  supervise.Trouble{Log: env.Log, Failing: "The channels do not take events", Over: "The channels take events again"},
 		unread:    env.Counter("EventReadFail"), failed: env.Counter("GenericProcessingFail"),
 	}
@@ -119,10 +118,11 @@ func (s *source) restore(path string) error {
 				return fmt.Errorf("keeping a copy of the damaged position file: %w", err)
 			}
 		}
-		known = agreed(positions, known)
+		asOf := int64(0)
 		if i, err := stat(path); err == nil {
-			s.asOf = i.changed
+			asOf = i.changed
 		}
+		known = agreed(positions, known, asOf)
 	}
 	for _, r := range known {
 		s.last++
@@ -145,10 +145,10 @@ func (s *source) restore(path string) error {
 
 // agreed is what is known where somebody else has written the position file: its entries, with what the journal says
 // of those that have not changed.
-func agreed(positions []position, known []record) []record {
+func agreed(positions []position, known []record, asOf int64) []record {
 	out := make([]record, 0, len(positions))
 	for _, p := range positions {
-		r := record{Inode: p.inode, File: p.path, Pos: p.pos}
+		r := record{Inode: p.inode, File: p.path, Pos: p.pos, AsOf: asOf}
 		for _, k := range known {
 			if k.Inode == p.inode && sameName(k.File, p.path) && (k.Pos == p.pos || k.Zipped) {
 				r = k
@@ -160,7 +160,7 @@ func agreed(positions []position, known []record) []record {
 }
 
 func (s *source) newStream(id uint64, r record) *stream {
-	st := &stream{id: id, path: r.File, zipped: r.Zipped, restored: true, settled: true, given: -1, first: s.opened, grown: s.opened, gone: s.opened}
+	st := &stream{id: id, path: r.File, zipped: r.Zipped, restored: true, cut: r.Cut, asOf: r.AsOf, settled: true, given: -1, first: s.opened, grown: s.opened, gone: s.opened}
 	st.device, st.inode, st.born = r.Device, r.Inode, r.Born
 	st.head, _ = parsePrint(r.Head) // a record that is known could be read
 	st.tail, _ = parsePrint(r.Tail)
@@ -227,9 +227,31 @@ func (s *source) Run(ctx context.Context, emit flume.Emit) error {
 	}
 	s.save()
 	for _, st := range s.streams {
-		st.close()
+		s.leave(st)
 	}
 	return nil
+}
+
+// leave closes a file as the source stops. With the handle of a removed one goes what was not read of it.
+func (s *source) leave(st *stream) {
+	if !st.isOpen() {
+		return
+	}
+	i, err := statOpen(st.f)
+	st.close()
+	if err != nil || i.links > 0 {
+		return
+	}
+	left := i.size - st.pos
+	if st.zipped {
+		if left = i.size; st.tried == i.size {
+			left = 0
+		}
+	}
+	if left > 0 {
+		s.log.Error("A file was removed before it was read to its end, and the source stops: the rest is gone, unless there is a copy of it beside it",
+			"file", st.path, "bytes", left)
+	}
 }
 
 // save writes the position file, and the journal anew where that has grown long.
@@ -266,6 +288,9 @@ func (s *source) saveAs(path string) error {
 			}
 		}
 		if err := replace(path, text); err != nil {
+			if s.journal.f != nil {
+				err = errors.Join(err, s.journal.add(record{Positions: sumOf(s.written)})) // it stands, and only the last two sums count
+			}
 			return fmt.Errorf("writing the position file: %w", err)
 		}
 		s.written = text

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/sluice-io/sluice/flume"
+	"github.com/sluice-io/sluice/internal/supervise"
 	"github.com/sluice-io/sluice/internal/unzip"
 )
 
@@ -32,14 +33,18 @@ type stream struct {
 	flushedAs  ripeness
 	given      int64 // where somebody else has read to, or reading is to begin: the prints are still to be taken; -1: nowhere
 
-	first    time.Time // when this run has seen it first
-	grown    time.Time // when it was seen to change last
-	asked    time.Time // when it was found to be a copy, after it had grown last
-	gone     time.Time // since when no name leads to it; zero: one does
-	lostAt   time.Time // of a lost one: when its file was cut short or removed; zero: before this run
-	round    uint64    // the last look that has seen it
-	restored bool      // it was known when the source was opened
-	settled  bool      // it is known where to begin
+	asOf     int64              // when somebody else has noted pos, in nanoseconds since 1970; zero: this source has, or nobody knows
+	first    time.Time          // when this run has seen it first
+	grown    time.Time          // when it was seen to change last
+	asked    time.Time          // when it was found to be a copy, after it had grown last
+	gone     time.Time          // since when no name leads to it; zero: one does
+	lostAt   time.Time          // of a lost one: when its file was cut short or removed; zero: before this run
+	round    uint64             // the last look that has seen it
+	cut      bool               // its file was cut short or written anew, and has it no more
+	trouble  *supervise.Trouble // nil: reading it has never failed
+	failing  bool               // it could not be read the last time
+	restored bool               // it was known when the source was opened
+	settled  bool               // it is known where to begin
 }
 
 // isOpen reports whether there is a handle.
@@ -165,6 +170,9 @@ func (st *stream) follows(other *stream) (bool, error) {
 	return err == nil && printOf(b[:n]) == other.tail, err
 }
 
+// errOriginal says that it is not the copy that cannot be read.
+var errOriginal = errors.New("reading what it may be a copy of")
+
 // starts reports whether st is, up to its end, the beginning of other, which goes on growing: whether a copy of other is
 // being made, or just has been. Of more than a few bytes that is seen at their ends.
 func (st *stream) starts(other *stream) (bool, error) {
@@ -175,8 +183,10 @@ func (st *stream) starts(other *stream) (bool, error) {
 		if m, err := st.read(a[:length], from); err != nil || int64(m) < length {
 			return false, err
 		}
-		if m, err := other.read(b[:length], from); err != nil || int64(m) < length {
-			return false, err
+		if m, err := other.read(b[:length], from); err != nil {
+			return false, fmt.Errorf("%w: %w", errOriginal, err)
+		} else if int64(m) < length {
+			return false, nil
 		}
 		if a != b {
 			return false, nil
@@ -188,7 +198,7 @@ func (st *stream) starts(other *stream) (bool, error) {
 // record is what the journal keeps.
 func (st *stream) record(groups []group, lost bool) record {
 	return record{
-		ID: st.id, Lost: lost, File: st.path, Group: groups[st.group].name, Zipped: st.zipped,
+		ID: st.id, Lost: lost, Cut: st.cut, AsOf: st.asOf, File: st.path, Group: groups[st.group].name, Zipped: st.zipped,
 		Device: st.device, Inode: st.inode, Born: st.born, Pos: st.pos, Head: st.head.String(), Tail: st.tail.String(),
 	}
 }

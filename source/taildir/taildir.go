@@ -15,7 +15,8 @@
 //   - A new file that begins as another one has begun, and has the same bytes where that one was read to, is a copy of
 //     it (copytruncate, cp and rm) or, after unpacking, its compressed form (gzip). It waits until the other one is cut
 //     short or removed, and then is read from where that one was read to. If that does not happen within some seconds it
-//     is a file of its own and read from the start: in doubt lines are repeated, not lost.
+//     is a file of its own and read from the start: in doubt lines are repeated, not lost. So is what begins again at the
+//     same place or by the same name, was made after the other one was removed, or is a copy of 256 bytes or fewer.
 //   - A file that leaves the pattern by a rename is read to its end. One that left while the agent was down is looked
 //     for in its directory.
 //
@@ -31,6 +32,7 @@
 // After a kill what may come twice is the batch under way. How it fails: a directory that is missing, and a file that
 // cannot be read, are said once and tried again while the others go on. A batch that the channels do not take is offered
 // again. A position that cannot be written keeps nothing from flowing, but would be missing after a kill.
+// What a stop leaves unread in a removed file is said at ERROR.
 package taildir
 
 import (

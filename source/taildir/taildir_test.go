@@ -185,6 +185,9 @@ func TestRotation(t *testing.T) {
 				s.zip("app.log.1")
 			}},
 		} {
+			if x.name == "rename twice" && pattern == `app\.log` {
+				continue // nobody can know of a file that came and went
+			}
 			for _, down := range []bool{false, true} {
 				t.Run(fmt.Sprintf("%s, %s, down %v", pattern, x.name, down), func(t *testing.T) {
 					s := newSite(t, `filegroups.g = DIR/`+pattern)
@@ -196,9 +199,6 @@ func TestRotation(t *testing.T) {
 					switch x.name {
 					case "rename", "copytruncate", "gzip":
 						n = 30
-					}
-					if x.name == "rename twice" && pattern == `app\.log` {
-						t.Skip("nobody can know of a file that came and went")
 					}
 					if down {
 						r.Stop()
