@@ -36,7 +36,10 @@ func put(t *testing.T, ctx context.Context, env *flumetest.Env, most, n int, ans
 		taken = append(taken, flumetest.Bodies(b)...)
 		return nil
 	}
-	err := o.Put(ctx, n, func(from, to int) flume.Batch { return flumetest.Events(from, to-from) })
+	left, err := o.Put(ctx, n, func(from, to int) flume.Batch { return flumetest.Events(from, to-from) })
+	if err != nil {
+		o.Lost(left, err)
+	}
 	return taken, err
 }
 

@@ -160,6 +160,48 @@ func TestStop(t *testing.T) {
 	}
 }
 
+// many are messages that are read at once and put in several transactions; the last one has no end.
+func many() (all []string) {
+	for i := range 50 {
+		all = append(all, fmt.Sprintf("<13>%d", i))
+	}
+	return all
+}
+
+// What has been read when the source is told to stop is offered until the channels, which are drained meanwhile, take it.
+func TestStoppingWhileTheChannelIsFull(t *testing.T) {
+	offers := 0
+	r := start(t, func(flume.Batch) error {
+		if offers++; offers < 5 {
+			return errors.New("out of room")
+		}
+		return nil
+	}, "keepFields = all")
+	send(t, r.dial(t), strings.Join(many(), "\n"))
+	await(t, "the failure is said", func() bool { return strings.Contains(r.Logged(), "out of room") })
+	r.Stop()
+	if got := flumetest.Bodies(slices.Concat(r.Batches()...)); !slices.Equal(got, many()) {
+		t.Errorf("%q", got)
+	}
+	if strings.Contains(r.Logged(), "level=ERROR") {
+		t.Error(r.Logged())
+	}
+}
+
+// Close ends a stop that waits for the channels. What is said to be lost is all that has been read.
+func TestClosingWhileTheChannelIsFull(t *testing.T) {
+	r := start(t, func(flume.Batch) error { return errors.New("out of room") }, "keepFields = all")
+	send(t, r.dial(t), strings.Join(many(), "\n"))
+	await(t, "the failure is said", func() bool { return strings.Contains(r.Logged(), "out of room") })
+	if err := r.Source.Close(); err != nil {
+		t.Error(err)
+	}
+	r.Stop()
+	if log := r.Logged(); !strings.Contains(log, "level=ERROR") || !strings.Contains(log, "events=50") {
+		t.Error(log)
+	}
+}
+
 func TestTLS(t *testing.T) {
 	r := start(t, nil, "keepFields = all", "ssl = true", "keystore = ../../internal/tls/testdata/server.jks", "keystore-password = changeit")
 	plain := r.dial(t)

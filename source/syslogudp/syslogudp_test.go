@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -102,6 +103,46 @@ func TestAFailingChannel(t *testing.T) {
 	}
 	if n := strings.Count(r.Logged(), "out of room"); n != 1 {
 		t.Errorf("the failure is said %d times", n)
+	}
+}
+
+// What has arrived when the source is told to stop is offered until the channels, which are drained meanwhile, take it.
+func TestStoppingWhileTheChannelIsFull(t *testing.T) {
+	offers := 0
+	r, conn := start(t, func(flume.Batch) error {
+		if offers++; offers < 5 {
+			return errors.New("out of room")
+		}
+		return nil
+	}, "keepFields = all")
+	const all = 250 // more than go into one transaction
+	for i := range all {
+		send(t, conn, fmt.Sprintf("<13>%d", i))
+	}
+	for end := time.Now().Add(time.Minute); !strings.Contains(r.Logged(), "out of room") && time.Now().Before(end); time.Sleep(time.Millisecond) {
+	}
+	r.Stop()
+	got := flumetest.Bodies(slices.Concat(r.Batches()...))
+	if len(got) != all || got[0] != "<13>0" || got[all-1] != fmt.Sprintf("<13>%d", all-1) {
+		t.Errorf("%d of %d have come", len(got), all)
+	}
+	if strings.Contains(r.Logged(), "level=ERROR") {
+		t.Error(r.Logged())
+	}
+}
+
+// Close ends a stop that waits for the channels, and the log says how many events are lost.
+func TestClosingWhileTheChannelIsFull(t *testing.T) {
+	r, conn := start(t, func(flume.Batch) error { return errors.New("out of room") }, "keepFields = all")
+	send(t, conn, "<13>a")
+	for end := time.Now().Add(time.Minute); !strings.Contains(r.Logged(), "out of room") && time.Now().Before(end); time.Sleep(time.Millisecond) {
+	}
+	if err := r.Source.Close(); err != nil {
+		t.Error(err)
+	}
+	r.Stop()
+	if log := r.Logged(); !strings.Contains(log, "level=ERROR") || !strings.Contains(log, "events=1") {
+		t.Error(log)
 	}
 }
 
