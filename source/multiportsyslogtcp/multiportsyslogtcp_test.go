@@ -153,6 +153,7 @@ func TestSettings(t *testing.T) {
 		{[]string{"ports = 514 65536"}, `ports: "65536" is not a port`},
 		{[]string{"ports = 514", "charset.default = EBCDIC"}, `charset.default: "EBCDIC" is not a charset`},
 		{[]string{"ports = 514", "charset.port.514 = EBCDIC"}, `charset.port.514: "EBCDIC" is not a charset`},
+		{[]string{"ports = 514", "charset.default = UTF-32"}, `charset.default: "UTF-32" is not a charset`},
 		{[]string{"ports = 514", "charset.port.515 = UTF-8"}, "charset.port.515: is for a port that is not one of"},
 		{[]string{"ports = 514", "readBufferSize = 2000"}, `readBufferSize: is taken as "readBufferBytes"; Flume ignores it`},
 		{[]string{"ports = 514", "batchSize = 0"}, "batchSize: 0 is less than 1"},
