@@ -35,6 +35,9 @@ type Datagrams struct {
 	abandon   context.CancelFunc
 	log       *slog.Logger
 	receiving supervise.Trouble
+	dropping  supervise.Trouble
+	overflow  overflow
+	dropped   uint32 // by the kernel, as far as has been said
 	buf       []byte
 	last      netip.AddrPort // the sender of the last datagram of the batch
 	senders   []flume.Headers
@@ -67,8 +70,9 @@ func ListenDatagrams(ctx context.Context, host string, port int, speech string, 
 	env.Log.Info("Listening for "+speech, "address", "udp "+conn.LocalAddr().String())
 	force, abandon := context.WithCancel(context.WithoutCancel(ctx))
 	return &Datagrams{
-		Outlet: NewOutlet(env), force: force, abandon: abandon, conn: conn, log: env.Log, buf: make([]byte, arrived),
+		Outlet: NewOutlet(env), overflow: newOverflow(conn), force: force, abandon: abandon, conn: conn, log: env.Log, buf: make([]byte, arrived),
 		receiving: supervise.Trouble{Log: env.Log, Failing: "Datagrams cannot be received", Over: "Datagrams are received again"},
+		dropping:  supervise.Trouble{Log: env.Log, Failing: "Datagrams are lost: they came faster than the source took them, and the kernel had no room (net.core.rmem_max)"},
 	}, nil
 }
 
@@ -78,6 +82,10 @@ func (d *Datagrams) Addr() net.Addr { return d.conn.LocalAddr() }
 // Run receives datagrams until ctx ends; then those that are there, as much as the kernel can hold of them.
 func (d *Datagrams) Run(ctx context.Context, emit flume.Emit) error {
 	d.Outlet.Emit = emit
+	ctx, cancel := context.WithCancel(ctx)
+	d.Who.Aside = true
+	defer d.Who.Wait()
+	defer cancel()
 	defer d.conn.Close()
 	defer context.AfterFunc(ctx, func() { _ = d.conn.SetReadDeadline(time.Unix(1, 0)) })() // it can only have been closed before
 	for left := kernelBuffer; left > 0; {
@@ -119,12 +127,17 @@ func (d *Datagrams) receive(ctx context.Context, stopping bool) (used int, err e
 		return 0, nil // the end of ctx may have set its deadline before
 	}
 	for first := true; len(d.buf)-used >= mostDatagram && d.Reader.Len() < d.Outlet.Most; first = false {
-		n, from, err := d.conn.ReadFromUDPAddrPort(d.buf[used:])
+		n, told, _, from, err := d.conn.ReadMsgUDPAddrPort(d.buf[used:], d.overflow.oob)
 		switch {
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			return used, nil
 		case err != nil:
 			return used, err
+		}
+		if all, ok := d.overflow.dropped(told); ok && all != d.dropped {
+			d.dropped = all
+			d.dropping.Report(slog.LevelWarn, fmt.Errorf("%d since the port was opened", all), 0)
+			d.dropping.End() // the next ones are others
 		}
 		if from != d.last || first {
 			d.last = from

@@ -147,6 +147,50 @@ func TestSenders(t *testing.T) {
 	}
 }
 
+// A slow name server holds up a port of datagrams once, and not again for each sender.
+func TestNamesAreLookedUpAside(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		takes, asked := time.Duration(0), 0
+		s := Senders{Sender: Sender{Host: "h"}, Aside: true}
+		s.find = func(ctx context.Context, address string) ([]string, error) {
+			asked++
+			time.Sleep(takes)
+			return []string{"name-of-" + address + "."}, ctx.Err()
+		}
+		host := func(i int) string {
+			return s.Headers(ctx, netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}), 5))[0].Value
+		}
+		if got := host(1); got != "name-of-10.0.0.1" {
+			t.Errorf("of a quick name server %q", got)
+		}
+		takes = time.Second
+		began := time.Now()
+		for i := range 50 {
+			if got, want := host(100+i), fmt.Sprintf("10.0.0.%d", 100+i); got != want {
+				t.Errorf("%q before %s is known", got, want)
+			}
+		}
+		if took := time.Since(began); took != quick {
+			t.Errorf("50 senders have held the port up for %s", took)
+		}
+		if synctest.Wait(); asked != 1+mostAsking {
+			t.Errorf("%d names are asked for at a time", asked-1)
+		}
+		time.Sleep(takes)
+		synctest.Wait()
+		if got := host(100); got != "name-of-10.0.0.100" {
+			t.Errorf("a name that was looked up is %q", got)
+		}
+		time.Sleep(nameAge)
+		if got := host(100); got != "name-of-10.0.0.100" {
+			t.Errorf("while it is looked up again it is %q", got)
+		}
+		cancel()
+		s.Wait()
+	})
+}
+
 func TestHolds(t *testing.T) {
 	for _, x := range []struct {
 		host string

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"runtime"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -143,6 +144,33 @@ func TestClosingWhileTheChannelIsFull(t *testing.T) {
 	r.Stop()
 	if log := r.Logged(); !strings.Contains(log, "level=ERROR") || !strings.Contains(log, "events=1") {
 		t.Error(log)
+	}
+}
+
+// What the kernel drops while the channels do not take events is said.
+func TestDropsOfTheKernelAreSaid(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("the kernel does not tell")
+	}
+	var full atomic.Bool
+	full.Store(true)
+	r, conn := start(t, func(flume.Batch) error {
+		if full.Load() {
+			return errors.New("out of room")
+		}
+		return nil
+	})
+	large := strings.Repeat("x", 60_000)
+	for range 400 { // 24 MB, more than the source asks for
+		send(t, conn, large)
+	}
+	full.Store(false)
+	said := func() bool { return strings.Contains(r.Logged(), "Datagrams are lost") }
+	for end := time.Now().Add(time.Minute); !said() && time.Now().Before(end); time.Sleep(time.Millisecond) {
+		send(t, conn, "<13>x") // the kernel tells with what comes next
+	}
+	if n := strings.Count(r.Logged(), "Datagrams are lost"); n != 1 || !strings.Contains(r.Logged(), "level=WARN") {
+		t.Error(r.Logged())
 	}
 }
 
