@@ -32,7 +32,7 @@ type runner struct {
 	drains  []*drain      // as part.sinks; nil: not open
 	outlets []*outlet     // of each sink's channel; nil: not open
 	changed chan struct{} // of size one: drains has changed
-	refresh func()        // ends what waits with the drains as they were
+	refresh func()        // ends what waits with the drains as they were, by errChanged
 	trying  int           // sinks whose first attempt to open is not over
 	tried   chan struct{} // closed when trying is zero
 
@@ -78,12 +78,16 @@ func (r *runner) attempted() {
 	}
 }
 
+// errChanged is the cause by which the context of a round has ended when the agent does not stop.
+var errChanged = errors.New("the sinks of the group have changed")
+
 // open are the drains that can be used now, and a context for their rounds, which ends when that changes.
 func (r *runner) open(ctx context.Context) ([]flume.Drain, context.Context) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.refresh()
-	ctx, r.refresh = context.WithCancel(ctx)
+	ctx, cancel := context.WithCancelCause(ctx)
+	r.refresh = func() { cancel(errChanged) }
 	var out []flume.Drain
 	for _, d := range r.drains {
 		if d != nil {
