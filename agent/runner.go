@@ -138,7 +138,11 @@ func (r *runner) run(ctx context.Context, processor flume.SinkProcessor) {
 				continue // each sink of the group shall have had its turn
 			}
 			if ctx.Err() != nil {
-				return
+				if !r.wait(ctx) {
+					return
+				}
+				group, rounds = r.open(ctx)
+				continue
 			}
 			if rounds.Err() != nil || r.spanning && r.waitAny(rounds, err) {
 				continue
@@ -178,7 +182,7 @@ func (r *runner) pause(ctx context.Context, d time.Duration) {
 	_ = supervise.Sleep(r.hard, d)
 }
 
-// wait waits for a sink to be open; false: there is nothing to wait for any more.
+// wait waits for a sink to be open, of those that are not; false: there is nothing to wait for any more.
 func (r *runner) wait(ctx context.Context) bool {
 	select {
 	case <-r.changed:
@@ -200,9 +204,12 @@ func (r *runner) wait(ctx context.Context) bool {
 func (r *runner) left() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, o := range r.outlets {
-		if o == nil || !o.volatile {
+	for i, o := range r.outlets {
+		if o == nil || !o.volatile || r.drains[i] != nil {
 			continue
+		}
+		if r.taken[o] != nil {
+			return true
 		}
 		if tx, err := o.Take(r.over, flume.Limits{Events: 1}); err == nil {
 			putBack(tx, &r.bugs)
