@@ -62,16 +62,6 @@ func send(t testing.TB, conn net.Conn, text string) {
 	}
 }
 
-// await waits until something holds.
-func await(t testing.TB, what string, holds func() bool) {
-	t.Helper()
-	for end := time.Now().Add(time.Minute); !holds(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("%s: not within a minute", what)
-		}
-	}
-}
-
 func (r *running) idle() bool { return r.Count("OpenConnectionCount") == 0 }
 
 func TestMessages(t *testing.T) {
@@ -131,7 +121,7 @@ func TestAFailingChannelLosesNothing(t *testing.T) {
 		}
 		conn.Close()
 	}
-	await(t, "the failure is said", func() bool { return strings.Contains(r.Logged(), "out of room") })
+	flumetest.Until(t, "the failure is said", func() bool { return strings.Contains(r.Logged(), "out of room") })
 	full.Store(false)
 	got := flumetest.Bodies(r.Await(t, len(want)))
 	slices.Sort(got)
@@ -178,7 +168,7 @@ func TestStoppingWhileTheChannelIsFull(t *testing.T) {
 		return nil
 	}, "keepFields = all")
 	send(t, r.dial(t), strings.Join(many(), "\n"))
-	await(t, "the failure is said", func() bool { return strings.Contains(r.Logged(), "out of room") })
+	flumetest.Until(t, "the failure is said", func() bool { return strings.Contains(r.Logged(), "out of room") })
 	r.Stop()
 	if got := flumetest.Bodies(slices.Concat(r.Batches()...)); !slices.Equal(got, many()) {
 		t.Errorf("%q", got)
@@ -192,7 +182,7 @@ func TestStoppingWhileTheChannelIsFull(t *testing.T) {
 func TestClosingWhileTheChannelIsFull(t *testing.T) {
 	r := start(t, func(flume.Batch) error { return errors.New("out of room") }, "keepFields = all")
 	send(t, r.dial(t), strings.Join(many(), "\n"))
-	await(t, "the failure is said", func() bool { return strings.Contains(r.Logged(), "out of room") })
+	flumetest.Until(t, "the failure is said", func() bool { return strings.Contains(r.Logged(), "out of room") })
 	if err := r.Source.Close(); err != nil {
 		t.Error(err)
 	}
@@ -211,7 +201,7 @@ func TestTLS(t *testing.T) {
 	if got := flumetest.Bodies(r.Await(t, 2)); !slices.Equal(got, []string{"<13>a", "<13>b"}) {
 		t.Errorf("%q", got)
 	}
-	await(t, "plain text is refused", func() bool { return strings.Contains(r.Logged(), "shaking hands over TLS") })
+	flumetest.Until(t, "plain text is refused", func() bool { return strings.Contains(r.Logged(), "shaking hands over TLS") })
 	if n := r.Count("EventReadFail"); n != 1 {
 		t.Errorf("EventReadFail is %d", n)
 	}
@@ -225,7 +215,7 @@ func TestTLSToAPlainPort(t *testing.T) {
 			t.Error("a handshake has succeeded")
 		}
 	}
-	await(t, "all are disconnected", r.idle)
+	flumetest.Until(t, "all are disconnected", r.idle)
 	if n := strings.Count(r.Logged(), "set ssl = true"); n != 1 {
 		t.Errorf("it is said %d times:\n%s", n, r.Logged())
 	}
@@ -255,7 +245,7 @@ func TestIdleConnectionsAreCheap(t *testing.T) {
 	for range connections {
 		send(t, r.dial(t), text)
 	}
-	await(t, "all have arrived", func() bool { return taken.Load() == connections*messages })
+	flumetest.Until(t, "all have arrived", func() bool { return taken.Load() == connections*messages })
 	// The clients' ends are in it too.
 	each := (heap()-before)/connections - event*messages
 	t.Logf("%d bytes for each idle connection", each)
@@ -288,12 +278,12 @@ func TestALineWithoutAnEnd(t *testing.T) {
 		send(t, conn, piece)
 	}
 	send(t, r.dial(t), "<13>1 - other hello\n")
-	await(t, "others are served", other.Load)
+	flumetest.Until(t, "others are served", other.Load)
 	if held := heap() - before; held > 8<<20 {
 		t.Errorf("%d bytes are held for one line", held)
 	}
 	conn.Close()
-	await(t, "all is read", func() bool { return taken.Load() >= all })
+	flumetest.Until(t, "all is read", func() bool { return taken.Load() >= all })
 	if n := taken.Load(); n < all {
 		t.Errorf("%d of %d bytes have become events", n, all)
 	}
@@ -320,11 +310,11 @@ func TestSlowClients(t *testing.T) {
 		}
 		return false
 	}
-	await(t, "others are served", served)
+	flumetest.Until(t, "others are served", served)
 	if took := time.Since(began); took > 4*time.Second {
 		t.Errorf("a small message has waited for %s", took)
 	}
-	await(t, "slow clients are cut off", func() bool { return strings.Contains(r.Logged(), "sends too slowly while others wait") })
+	flumetest.Until(t, "slow clients are cut off", func() bool { return strings.Contains(r.Logged(), "sends too slowly while others wait") })
 	if n := strings.Count(r.Logged(), "A client is disconnected"); n > 2 {
 		t.Errorf("%d lines:\n%s", n, r.Logged())
 	}
@@ -345,7 +335,7 @@ func TestGarbage(t *testing.T) {
 		})
 	}
 	sending.Wait()
-	await(t, "the noise has become events", func() bool {
+	flumetest.Until(t, "the noise has become events", func() bool {
 		size := 0
 		for _, b := range r.Batches() {
 			for i := range b {

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
 
@@ -93,8 +92,7 @@ func TestAFailingChannel(t *testing.T) {
 	for i := range 50 {
 		send(t, conn, fmt.Sprintf("<13>%d", i))
 	}
-	for end := time.Now().Add(time.Minute); !strings.Contains(r.Logged(), "out of room") && time.Now().Before(end); time.Sleep(time.Millisecond) {
-	}
+	flumetest.Until(t, "the failure is said", func() bool { return strings.Contains(r.Logged(), "out of room") })
 	full.Store(false)
 	got := flumetest.Bodies(r.Await(t, 50))
 	for i, body := range got {
@@ -120,8 +118,7 @@ func TestStoppingWhileTheChannelIsFull(t *testing.T) {
 	for i := range all {
 		send(t, conn, fmt.Sprintf("<13>%d", i))
 	}
-	for end := time.Now().Add(time.Minute); !strings.Contains(r.Logged(), "out of room") && time.Now().Before(end); time.Sleep(time.Millisecond) {
-	}
+	flumetest.Until(t, "the failure is said", func() bool { return strings.Contains(r.Logged(), "out of room") })
 	r.Stop()
 	got := flumetest.Bodies(slices.Concat(r.Batches()...))
 	if len(got) != all || got[0] != "<13>0" || got[all-1] != fmt.Sprintf("<13>%d", all-1) {
@@ -136,8 +133,7 @@ func TestStoppingWhileTheChannelIsFull(t *testing.T) {
 func TestClosingWhileTheChannelIsFull(t *testing.T) {
 	r, conn := start(t, func(flume.Batch) error { return errors.New("out of room") }, "keepFields = all")
 	send(t, conn, "<13>a")
-	for end := time.Now().Add(time.Minute); !strings.Contains(r.Logged(), "out of room") && time.Now().Before(end); time.Sleep(time.Millisecond) {
-	}
+	flumetest.Until(t, "the failure is said", func() bool { return strings.Contains(r.Logged(), "out of room") })
 	if err := r.Source.Close(); err != nil {
 		t.Error(err)
 	}
@@ -165,10 +161,10 @@ func TestDropsOfTheKernelAreSaid(t *testing.T) {
 		send(t, conn, large)
 	}
 	full.Store(false)
-	said := func() bool { return strings.Contains(r.Logged(), "Datagrams are lost") }
-	for end := time.Now().Add(time.Minute); !said() && time.Now().Before(end); time.Sleep(time.Millisecond) {
+	flumetest.Until(t, "what is lost is said", func() bool {
 		send(t, conn, "<13>x") // the kernel tells with what comes next
-	}
+		return strings.Contains(r.Logged(), "Datagrams are lost")
+	})
 	if n := strings.Count(r.Logged(), "Datagrams are lost"); n != 1 || !strings.Contains(r.Logged(), "level=WARN") {
 		t.Error(r.Logged())
 	}
