@@ -670,11 +670,11 @@ func TestARoundIsToldThatTheGroupHasChanged(t *testing.T) {
 	r := newRunner(&groupPart{sinks: []*sinkPart{{channel: c}}}, slog.New(slog.DiscardHandler), hard)
 	_, round := r.open(soft)
 	r.publish(0, nil, nil)
-	if context.Cause(round) != errChanged {
+	if !errors.Is(context.Cause(round), errChanged) {
 		t.Errorf("the round has ended by %v", context.Cause(round))
 	}
 	_, round = r.open(soft)
-	if stop(); context.Cause(round) != context.Canceled {
+	if stop(); !errors.Is(context.Cause(round), context.Canceled) {
 		t.Errorf("at the end by %v", context.Cause(round))
 	}
 }

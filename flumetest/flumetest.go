@@ -239,7 +239,9 @@ func soon[T any](t testing.TB, what string, c <-chan T) T {
 // Until waits until something holds, for what happens outside of a synctest bubble.
 func Until(t testing.TB, what string, holds func() bool) {
 	t.Helper()
-	for end := time.Now().Add(time.Minute); !holds(); time.Sleep(time.Millisecond) {
+	again := time.NewTicker(time.Millisecond)
+	defer again.Stop()
+	for end := time.Now().Add(time.Minute); !holds(); <-again.C {
 		if time.Now().After(end) {
 			t.Fatalf("%s: not within a minute", what)
 		}

@@ -86,8 +86,8 @@ func (d *Datagrams) Run(ctx context.Context, emit flume.Emit) error {
 	d.Who.Aside = true
 	defer d.Who.Wait()
 	defer cancel()
-	defer d.conn.Close()
-	defer context.AfterFunc(ctx, func() { _ = d.conn.SetReadDeadline(time.Unix(1, 0)) })() // it can only have been closed before
+	defer func() { _ = d.conn.Close() }() // it can only have been closed before
+	defer context.AfterFunc(ctx, func() { _ = d.conn.SetReadDeadline(time.Unix(1, 0)) })()
 	for left := kernelBuffer; left > 0; {
 		stopping := ctx.Err() != nil
 		n, err := d.receive(ctx, stopping)

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -151,11 +152,11 @@ func TestSenders(t *testing.T) {
 func TestNamesAreLookedUpAside(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
-		takes, asked := time.Duration(0), 0
+		var takes, asked atomic.Int64
 		s := Senders{Sender: Sender{Host: "h"}, Aside: true}
 		s.find = func(ctx context.Context, address string) ([]string, error) {
-			asked++
-			time.Sleep(takes)
+			asked.Add(1)
+			time.Sleep(time.Duration(takes.Load()))
 			return []string{"name-of-" + address + "."}, ctx.Err()
 		}
 		host := func(i int) string {
@@ -164,7 +165,7 @@ func TestNamesAreLookedUpAside(t *testing.T) {
 		if got := host(1); got != "name-of-10.0.0.1" {
 			t.Errorf("of a quick name server %q", got)
 		}
-		takes = time.Second
+		takes.Store(int64(time.Second))
 		began := time.Now()
 		for i := range 50 {
 			if got, want := host(100+i), fmt.Sprintf("10.0.0.%d", 100+i); got != want {
@@ -174,10 +175,10 @@ func TestNamesAreLookedUpAside(t *testing.T) {
 		if took := time.Since(began); took != quick {
 			t.Errorf("50 senders have held the port up for %s", took)
 		}
-		if synctest.Wait(); asked != 1+mostAsking {
-			t.Errorf("%d names are asked for at a time", asked-1)
+		if synctest.Wait(); asked.Load() != 1+mostAsking {
+			t.Errorf("%d names are asked for at a time", asked.Load()-1)
 		}
-		time.Sleep(takes)
+		time.Sleep(time.Second)
 		synctest.Wait()
 		if got := host(100); got != "name-of-10.0.0.100" {
 			t.Errorf("a name that was looked up is %q", got)
