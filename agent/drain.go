@@ -47,8 +47,8 @@ type drain struct {
 }
 
 // A parking is events that the sink could not deliver yet. They stay taken from the channel. It is for sinks whose
-// destinations fail independently of one another, as the files of a sink that writes to many directories do: what waits
-// for one shall not hold up the rest. No sink of this version is one; those whose order counts set PartialError.InOrder.
+// destinations fail independently of one another, as those of an external sink's program may: what waits for one shall
+// not hold up the rest. Sinks whose order counts set PartialError.InOrder.
 type parking struct {
 	tx      flume.Transaction
 	taken   int // which one it was of all that the drain has taken

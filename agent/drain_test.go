@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync"
@@ -629,6 +630,53 @@ func TestAGroupOverTwoChannelsDoesNotSpinForAStandby(t *testing.T) {
 			t.Errorf("the standby's channel holds %q", got)
 		}
 	})
+}
+
+// At a stop what is in memory waits for a sink that is not open, as long as there is patience, though another sink of the
+// group is open and has nothing to do.
+func TestAGroupOverTwoChannelsWaitsForASinkThatIsNotOpen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var one, two collector
+		var log logBuffer
+		kit, opened := twoSinks(&log, nil, func(_ context.Context, b flume.Batch) error { two.add(b); return nil })
+		tries := 0
+		kit.Sinks[0] = sinkKind("one", func(flume.Env) (flume.Sink, error) {
+			if tries++; tries < 4 {
+				return nil, errors.New("nobody there")
+			}
+			return fakeSink{deliver: func(_ context.Context, b flume.Batch) error { one.add(b); return nil }}, nil
+		})
+		_, stop := start(t, kit, grouped+"a1.sinks.k2.channel = c2")
+		pass(time.Second)
+		fill(t, opened["c1"], events("a b"))
+		fill(t, opened["c2"], events("c"))
+		pass(time.Second)
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+		if one.bodies() != "a b" || two.bodies() != "c" {
+			t.Errorf("delivered %q and %q", one.bodies(), two.bodies())
+		}
+	})
+}
+
+// A round that waits is ended by a sink that has come, which is not the end of the agent.
+func TestARoundIsToldThatTheGroupHasChanged(t *testing.T) {
+	soft, stop := context.WithCancel(t.Context())
+	hard, end := context.WithCancel(t.Context())
+	defer end()
+	defer stop()
+	c := &channelPart{}
+	r := newRunner(&groupPart{sinks: []*sinkPart{{channel: c}}}, slog.New(slog.DiscardHandler), hard)
+	_, round := r.open(soft)
+	r.publish(0, nil, nil)
+	if !errors.Is(context.Cause(round), errChanged) {
+		t.Errorf("the round has ended by %v", context.Cause(round))
+	}
+	_, round = r.open(soft)
+	if stop(); !errors.Is(context.Cause(round), context.Canceled) {
+		t.Errorf("at the end by %v", context.Cause(round))
+	}
 }
 
 // A processor that leaves a sink out for a time is asked again when that is over, though no event has come.

@@ -32,7 +32,7 @@ type runner struct {
 	drains  []*drain      // as part.sinks; nil: not open
 	outlets []*outlet     // of each sink's channel; nil: not open
 	changed chan struct{} // of size one: drains has changed
-	refresh func()        // ends what waits with the drains as they were
+	refresh func()        // ends what waits with the drains as they were, by errChanged
 	trying  int           // sinks whose first attempt to open is not over
 	tried   chan struct{} // closed when trying is zero
 
@@ -78,12 +78,16 @@ func (r *runner) attempted() {
 	}
 }
 
+// errChanged is the cause by which the context of a round has ended when the agent does not stop.
+var errChanged = errors.New("the sinks of the group have changed")
+
 // open are the drains that can be used now, and a context for their rounds, which ends when that changes.
 func (r *runner) open(ctx context.Context) ([]flume.Drain, context.Context) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.refresh()
-	ctx, r.refresh = context.WithCancel(ctx)
+	ctx, cancel := context.WithCancelCause(ctx)
+	r.refresh = func() { cancel(errChanged) }
 	var out []flume.Drain
 	for _, d := range r.drains {
 		if d != nil {
@@ -134,7 +138,11 @@ func (r *runner) run(ctx context.Context, processor flume.SinkProcessor) {
 				continue // each sink of the group shall have had its turn
 			}
 			if ctx.Err() != nil {
-				return
+				if !r.wait(ctx) {
+					return
+				}
+				group, rounds = r.open(ctx)
+				continue
 			}
 			if rounds.Err() != nil || r.spanning && r.waitAny(rounds, err) {
 				continue
@@ -174,7 +182,7 @@ func (r *runner) pause(ctx context.Context, d time.Duration) {
 	_ = supervise.Sleep(r.hard, d)
 }
 
-// wait waits for a sink to be open; false: there is nothing to wait for any more.
+// wait waits for a sink to be open, of those that are not; false: there is nothing to wait for any more.
 func (r *runner) wait(ctx context.Context) bool {
 	select {
 	case <-r.changed:
@@ -196,9 +204,12 @@ func (r *runner) wait(ctx context.Context) bool {
 func (r *runner) left() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, o := range r.outlets {
-		if o == nil || !o.volatile {
+	for i, o := range r.outlets {
+		if o == nil || !o.volatile || r.drains[i] != nil {
 			continue
+		}
+		if r.taken[o] != nil {
+			return true
 		}
 		if tx, err := o.Take(r.over, flume.Limits{Events: 1}); err == nil {
 			putBack(tx, &r.bugs)

@@ -198,7 +198,8 @@ type Rejection struct {
 }
 
 // A SinkProcessor decides which sink of its group delivers next. Process is one round; it is called in a loop by one
-// goroutine. ErrEmpty or EmptyUntil: none had anything to deliver.
+// goroutine. ErrEmpty or EmptyUntil: none had anything to deliver. The end of ctx ends waiting for events: the agent stops
+// or, where context.Cause tells one, sinks of the group were opened or closed.
 type SinkProcessor interface {
 	Process(ctx context.Context, group []Drain) error
 }

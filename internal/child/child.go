@@ -121,8 +121,14 @@ func (p *Child) Pid() int { return p.group }
 // Ended is closed when the program itself has ended; what it has started may still run.
 func (p *Child) Ended() <-chan struct{} { return p.ended }
 
-// Err says how the program has ended, nil if with status 0. It is for after Ended; after Close it has the last words too.
+// Err says how the program has ended, nil if with status 0; after Close it has the last words too. One that hangs in the
+// kernel outlives Close: that is an error.
 func (p *Child) Err() error {
+	select {
+	case <-p.ended:
+	default:
+		return fmt.Errorf("%s has not ended", p.name)
+	}
 	if p.how == nil {
 		return nil
 	}

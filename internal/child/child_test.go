@@ -1,6 +1,7 @@
 package child
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -85,6 +86,24 @@ func TestChild(t *testing.T) {
 	}
 	if said.String() != "one\ntwo" {
 		t.Errorf("said %q", said)
+	}
+}
+
+// Of a program that not even Close has ended nothing is said but that.
+func TestStuck(t *testing.T) {
+	p := Child{name: "tail", ended: make(chan struct{})}
+	go func() {
+		p.how = errors.New("exit status 1")
+		close(p.ended)
+	}()
+	for range 1000 {
+		if err := p.Err(); err == nil {
+			t.Fatal("it is said to be done")
+		}
+	}
+	<-p.ended
+	if err := p.Err(); err == nil || err.Error() != "tail has ended: exit status 1" {
+		t.Error(err)
 	}
 }
 

@@ -31,8 +31,13 @@ type Datagrams struct {
 	Who    Senders
 
 	conn      *net.UDPConn
+	force     context.Context // ends with Close
+	abandon   context.CancelFunc
 	log       *slog.Logger
 	receiving supervise.Trouble
+	dropping  supervise.Trouble
+	overflow  overflow
+	dropped   uint32 // by the kernel, as far as has been said
 	buf       []byte
 	last      netip.AddrPort // the sender of the last datagram of the batch
 	senders   []flume.Headers
@@ -63,51 +68,76 @@ func ListenDatagrams(ctx context.Context, host string, port int, speech string, 
 	}
 	_ = conn.SetReadBuffer(kernelBuffer) // without it bursts are lost sooner
 	env.Log.Info("Listening for "+speech, "address", "udp "+conn.LocalAddr().String())
+	force, abandon := context.WithCancel(context.WithoutCancel(ctx))
 	return &Datagrams{
-		Outlet: NewOutlet(env), conn: conn, log: env.Log, buf: make([]byte, arrived),
+		Outlet: NewOutlet(env), overflow: newOverflow(conn), force: force, abandon: abandon, conn: conn, log: env.Log, buf: make([]byte, arrived),
 		receiving: supervise.Trouble{Log: env.Log, Failing: "Datagrams cannot be received", Over: "Datagrams are received again"},
+		dropping:  supervise.Trouble{Log: env.Log, Failing: "Datagrams are lost: they came faster than the source took them, and the kernel had no room (net.core.rmem_max)"},
 	}, nil
 }
 
 // Addr is where it listens.
 func (d *Datagrams) Addr() net.Addr { return d.conn.LocalAddr() }
 
-// Run receives datagrams until ctx ends.
+// Run receives datagrams until ctx ends; then those that are there, as much as the kernel can hold of them.
 func (d *Datagrams) Run(ctx context.Context, emit flume.Emit) error {
 	d.Outlet.Emit = emit
-	defer context.AfterFunc(ctx, func() { _ = d.conn.Close() })() // it can only have been closed before
-	for {
-		err := d.receive(ctx)
+	ctx, cancel := context.WithCancel(ctx)
+	d.Who.Aside = true
+	defer d.Who.Wait()
+	defer cancel()
+	defer func() { _ = d.conn.Close() }() // it can only have been closed before
+	defer context.AfterFunc(ctx, func() { _ = d.conn.SetReadDeadline(time.Unix(1, 0)) })()
+	for left := kernelBuffer; left > 0; {
+		stopping := ctx.Err() != nil
+		n, err := d.receive(ctx, stopping)
 		if d.Reader.Len() > 0 {
 			events := func(from, to int) flume.Batch { return d.Reader.Events(from, to, d.senders) }
-			_ = d.Outlet.Put(ctx, d.Reader.Len(), events) // it has said what is lost; ctx has ended then
+			if lost, err := d.Outlet.Put(d.force, d.Reader.Len(), events); err != nil {
+				d.Outlet.Lost(lost, err)
+			}
 		}
 		d.Reader.Clear()
 		switch {
+		case stopping && (n == 0 || err != nil), errors.Is(err, net.ErrClosed):
+			return nil
+		case stopping:
+			left -= n
 		case err == nil:
 			d.receiving.End()
-		case errors.Is(err, net.ErrClosed):
-			return nil
 		default:
 			d.receiving.Report(slog.LevelWarn, err, time.Second)
-			_ = supervise.Sleep(ctx, time.Second) // the port is closed when ctx has ended
+			_ = supervise.Sleep(ctx, time.Second) // the loop looks at ctx
 		}
 	}
+	return nil
 }
 
-// receive waits for a datagram and takes those that come with it.
-func (d *Datagrams) receive(ctx context.Context) error {
+// receive waits for a datagram, stopping not for long, and takes those that come with it: so many bytes.
+func (d *Datagrams) receive(ctx context.Context, stopping bool) (used int, err error) {
 	d.last, d.senders = netip.AddrPort{}, d.senders[:0]
-	if err := d.conn.SetReadDeadline(time.Time{}); err != nil {
-		return err
+	var until time.Time
+	if stopping {
+		until = time.Now().Add(linger)
 	}
-	for used, first := 0, true; len(d.buf)-used >= mostDatagram && d.Reader.Len() < d.Outlet.Most; first = false {
-		n, from, err := d.conn.ReadFromUDPAddrPort(d.buf[used:])
+	if err := d.conn.SetReadDeadline(until); err != nil {
+		return 0, err
+	}
+	if !stopping && ctx.Err() != nil {
+		return 0, nil // the end of ctx may have set its deadline before
+	}
+	for first := true; len(d.buf)-used >= mostDatagram && d.Reader.Len() < d.Outlet.Most; first = false {
+		n, told, _, from, err := d.conn.ReadMsgUDPAddrPort(d.buf[used:], d.overflow.oob)
 		switch {
 		case errors.Is(err, os.ErrDeadlineExceeded):
-			return nil
+			return used, nil
 		case err != nil:
-			return err
+			return used, err
+		}
+		if all, ok := d.overflow.dropped(told); ok && all != d.dropped {
+			d.dropped = all
+			d.dropping.Report(slog.LevelWarn, fmt.Errorf("%d since the port was opened", all), 0)
+			d.dropping.End() // the next ones are others
 		}
 		if from != d.last || first {
 			d.last = from
@@ -117,15 +147,16 @@ func (d *Datagrams) receive(ctx context.Context) error {
 		used += n
 		if first {
 			if err := d.conn.SetReadDeadline(time.Now().Add(linger)); err != nil {
-				return err
+				return used, err
 			}
 		}
 	}
-	return nil
+	return used, nil
 }
 
-// Close ends a Run that is under way. What has been received is offered to the channels once more.
+// Close ends a Run that is under way without waiting for the channels.
 func (d *Datagrams) Close() error {
+	d.abandon()
 	if err := d.conn.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
 		return fmt.Errorf("closing the port: %w", err)
 	}

@@ -6,8 +6,9 @@
 // What has already arrived is emitted together, up to the transactionCapacity of the channels. Where they do not take
 // it, the same events are offered again, and meanwhile nothing more is read: TCP holds up the senders; the kernel keeps
 // datagrams as long as it has room. Flume would lose the events. An event that is larger than a channel goes to the dead
-// letters. When the source ends, what it has read is offered once more; what is not taken then is lost, and the log says
-// how much.
+// letters. When the agent stops, nothing more is read but the datagrams that the kernel holds, and what has been read is
+// offered until the source is closed, for the sinks make room meanwhile; what is not taken then is lost, and the log
+// says how much.
 //
 // Memory: an idle connection holds its goroutine and a small buffer. All that connections hold beyond that, read and
 // not yet taken, comes out of one rpc.Budget, which disconnects clients that hold much and send nothing while others
@@ -70,19 +71,19 @@ const (
 	mostWait  = 5 * time.Second
 )
 
-// Put emits n events; events makes those from one to another, anew each time. It returns when they are taken, or an
-// error when ctx has ended and they are not: the log has said so.
-func (o *Outlet) Put(ctx context.Context, n int, events func(from, to int) flume.Batch) error {
+// Put emits n events; events makes those from one to another, anew each time. It returns when they are taken, or how
+// many are not when force has ended, and why. The end of the context of Run ends no Put.
+func (o *Outlet) Put(force context.Context, n int, events func(from, to int) flume.Batch) (left int, err error) {
 	backoff := supervise.Backoff{Least: leastWait, Most: mostWait}
 	from, to := 0, min(n, o.Most)
 	for from < n {
-		err := o.Emit(ctx, events(from, to))
+		err := o.Emit(force, events(from, to))
 		if errors.Is(err, flume.ErrTooLarge) {
 			if to-from > 1 {
 				to = from + (to-from)/2
 				continue
 			}
-			if err = o.Reject(ctx, flume.Rejection{Event: events(from, to)[0], Err: err}); err != nil {
+			if err = o.Reject(force, flume.Rejection{Event: events(from, to)[0], Err: err}); err != nil {
 				err = fmt.Errorf("writing an event that is too large for the channel to the dead letters: %w", err)
 			}
 		}
@@ -92,13 +93,17 @@ func (o *Outlet) Put(ctx context.Context, n int, events func(from, to int) flume
 			backoff.Reset()
 			from, to = to, min(n, to+o.Most)
 			continue
-		case ctx.Err() != nil:
-			o.log.Error("Events are lost: the source had to stop, and the channels did not take them", "events", n-from, "error", err)
-			return err
+		case force.Err() != nil:
+			return n - from, err
 		}
 		wait := backoff.Next()
 		o.emitting.Report(slog.LevelWarn, err, wait)
-		_ = supervise.Sleep(ctx, wait) // then they are offered a last time
+		_ = supervise.Sleep(force, wait) // then they are offered a last time
 	}
-	return nil
+	return 0, nil
+}
+
+// Lost says that n events are lost.
+func (o *Outlet) Lost(n int, err error) {
+	o.log.Error("Events are lost: the source had to stop, and the channels did not take them", "events", n, "error", err)
 }

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -36,7 +37,10 @@ func put(t *testing.T, ctx context.Context, env *flumetest.Env, most, n int, ans
 		taken = append(taken, flumetest.Bodies(b)...)
 		return nil
 	}
-	err := o.Put(ctx, n, func(from, to int) flume.Batch { return flumetest.Events(from, to-from) })
+	left, err := o.Put(ctx, n, func(from, to int) flume.Batch { return flumetest.Events(from, to-from) })
+	if err != nil {
+		o.Lost(left, err)
+	}
 	return taken, err
 }
 
@@ -142,6 +146,50 @@ func TestSenders(t *testing.T) {
 	if h := s.Of(t.Context(), &net.UnixAddr{}); h != nil {
 		t.Errorf("headers of a socket: %v", h)
 	}
+}
+
+// A slow name server holds up a port of datagrams once, and not again for each sender.
+func TestNamesAreLookedUpAside(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		var takes, asked atomic.Int64
+		s := Senders{Sender: Sender{Host: "h"}, Aside: true}
+		s.find = func(ctx context.Context, address string) ([]string, error) {
+			asked.Add(1)
+			time.Sleep(time.Duration(takes.Load()))
+			return []string{"name-of-" + address + "."}, ctx.Err()
+		}
+		host := func(i int) string {
+			return s.Headers(ctx, netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}), 5))[0].Value
+		}
+		if got := host(1); got != "name-of-10.0.0.1" {
+			t.Errorf("of a quick name server %q", got)
+		}
+		takes.Store(int64(time.Second))
+		began := time.Now()
+		for i := range 50 {
+			if got, want := host(100+i), fmt.Sprintf("10.0.0.%d", 100+i); got != want {
+				t.Errorf("%q before %s is known", got, want)
+			}
+		}
+		if took := time.Since(began); took != quick {
+			t.Errorf("50 senders have held the port up for %s", took)
+		}
+		if synctest.Wait(); asked.Load() != 1+mostAsking {
+			t.Errorf("%d names are asked for at a time", asked.Load()-1)
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if got := host(100); got != "name-of-10.0.0.100" {
+			t.Errorf("a name that was looked up is %q", got)
+		}
+		time.Sleep(nameAge)
+		if got := host(100); got != "name-of-10.0.0.100" {
+			t.Errorf("while it is looked up again it is %q", got)
+		}
+		cancel()
+		s.Wait()
+	})
 }
 
 func TestHolds(t *testing.T) {

@@ -55,8 +55,8 @@ const (
 // errTLS is a client that speaks TLS to a plain port.
 var errTLS = errors.New("the peer speaks TLS, and this end does not; set ssl = true, or send without TLS")
 
-// Serve reads what a client sends until it leaves or ctx ends; force ends it at once. It closes conn. The error is what
-// the client did wrong. Serve is a rpc.Source's.
+// Serve reads what a client sends until it leaves or ctx ends, and puts it into the channels until force ends. It closes
+// conn. The error is what the client did wrong. Serve is a rpc.Source's.
 func (s *Streams) Serve(ctx, force context.Context, conn net.Conn) error {
 	defer conn.Close()
 	defer context.AfterFunc(force, func() { conn.Close() })()
@@ -72,7 +72,7 @@ func (s *Streams) Serve(ctx, force context.Context, conn net.Conn) error {
 	stop := func() { _ = secure.SetReadDeadline(time.Unix(1, 0)) } // a connection without deadlines is closed
 	defer context.AfterFunc(ctx, stop)()
 	c := &stream{
-		Streams: s, conn: secure, reader: s.Reader(ctx, conn), small: make([]byte, cmp.Or(s.First, smallSize)),
+		Streams: s, force: force, conn: secure, reader: s.Reader(ctx, conn), small: make([]byte, cmp.Or(s.First, smallSize)),
 		loan: s.Budget.Client(conn.RemoteAddr(), stop), plain: s.TLS == nil,
 	}
 	c.buf = c.small
@@ -86,6 +86,7 @@ func (s *Streams) Serve(ctx, force context.Context, conn net.Conn) error {
 // All but small comes out of the budget.
 type stream struct {
 	*Streams
+	force  context.Context // ends with Close
 	conn   net.Conn
 	reader Reader
 	loan   *rpc.Loan
@@ -109,7 +110,7 @@ func (c *stream) run(ctx context.Context) error {
 		slow, lost := c.pass(ctx, err != nil)
 		switch {
 		case lost != nil:
-			return nil // the outlet has said so
+			return nil // it has been said
 		case slow != nil:
 			return slow
 		case err == nil:
@@ -165,13 +166,24 @@ func (c *stream) put(ctx context.Context) error {
 		}
 		_ = c.loan.Complete() // the channels may take their time
 	}
-	lost := c.Outlet.Put(ctx, n, c.reader.Events)
+	left, lost := c.Outlet.Put(c.force, n, c.reader.Events)
 	if lost == nil {
 		c.reader.Taken()
 	}
 	c.reader.Clear()
+	if lost != nil {
+		c.Outlet.Lost(left+c.behind(), lost)
+	}
 	c.loan.Shrink(cost)
 	return lost
+}
+
+// behind counts the messages that have been read and not yet cut, of which one may be a part. It is for the end.
+func (c *stream) behind() int {
+	c.start += c.reader.Cut(c.buf[c.start:c.end], c.end-c.start, true)
+	n := c.reader.Len()
+	c.reader.Clear()
+	return n
 }
 
 // move makes room for the next read; full: the last one has filled the buffer. Where there is none for long, it makes

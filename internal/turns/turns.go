@@ -53,6 +53,7 @@ type Turn struct {
 	In    []int     // one after the other
 	Out   []int     // who is left out for a time
 	Until time.Time // when the first of Out may be tried again
+	Yield bool      // In wait for events until then and no longer, so that the next ones go to who is back
 }
 
 // Add puts the next one where it belongs.
@@ -128,18 +129,25 @@ type Group struct {
 }
 
 // Round is one round of a sink processor: one sink after the other until one has delivered. Those that are left out for
-// a time have their turn when ctx has ended: what is left in memory then is worth any attempt.
+// a time have their turn when ctx has ended, without a cause of its own, for the agent stops then: what is left in memory
+// is worth any attempt.
 //
 // Nil: one has delivered. ErrEmpty: there was nothing for those that could be asked. Any other error: the last one's, and
 // the agent waits before the next round.
 func (g *Group) Round(ctx context.Context, drains []flume.Drain, t Turn, settled func(sink int, failed bool)) error {
 	empty, failed := false, false
+	waiting := ctx
+	if t.Yield && len(t.Out) > 0 {
+		var cancel context.CancelFunc
+		waiting, cancel = context.WithDeadline(ctx, t.Until)
+		defer cancel()
+	}
 	attempt := func(sink int) bool {
 		at := slices.IndexFunc(drains, func(d flume.Drain) bool { return d.Name == g.Names[sink] })
 		if at < 0 {
 			return false // not open
 		}
-		err := drains[at].Once(ctx)
+		err := drains[at].Once(waiting)
 		switch {
 		case err == nil:
 			settled(sink, false)
@@ -153,7 +161,11 @@ func (g *Group) Round(ctx context.Context, drains []flume.Drain, t Turn, settled
 		}
 		return false
 	}
-	if slices.ContainsFunc(t.In, attempt) || ctx.Err() != nil && slices.ContainsFunc(t.Out, attempt) {
+	if slices.ContainsFunc(t.In, attempt) {
+		return nil
+	}
+	stopping := ctx.Err() != nil && context.Cause(ctx) == ctx.Err() //nolint:errorlint // the very error, which says that there is no cause
+	if stopping && slices.ContainsFunc(t.Out, attempt) {
 		return nil
 	}
 	switch {

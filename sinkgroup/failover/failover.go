@@ -105,15 +105,10 @@ func open(_ context.Context, s *Settings, env flume.Env) (flume.SinkProcessor, e
 }
 
 func (p *processor) Process(ctx context.Context, group []flume.Drain) error {
-	var turn turns.Turn
+	turn := turns.Turn{Yield: true}
 	now := time.Now()
 	for i := range p.penalties {
 		turn.Add(i, &p.penalties[i], now)
-	}
-	if len(turn.Out) > 0 { // a standby waits for events until then, so that the next ones go to who is back
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithDeadline(ctx, turn.Until)
-		defer cancel()
 	}
 	return p.Round(ctx, group, turn, func(i int, failed bool) {
 		if failed {

@@ -17,6 +17,7 @@ import (
 type team struct {
 	flume.SinkProcessor
 	down, dry string
+	takes     time.Duration // what a delivery takes
 	asked     []string
 }
 
@@ -33,6 +34,7 @@ func (m *team) round(ctx context.Context) (string, error) {
 	for _, name := range []string{"k1", "k2", "k3"} {
 		group = append(group, flume.Drain{Name: name, Once: func(ctx context.Context) error {
 			m.asked = append(m.asked, name)
+			time.Sleep(m.takes)
 			switch {
 			case strings.Contains(m.down, name):
 				return errors.New(name + " is down")
@@ -233,6 +235,31 @@ func TestAtTheEndAllAreTried(t *testing.T) {
 		cancel()
 		m.down = "k1 k2"
 		if got, err := m.round(ctx); got != "k1 k2 k3" || err != nil {
+			t.Errorf("asked %s: %v", got, err)
+		}
+	})
+}
+
+// That a penalty ends while another sink is at work, or that the sinks of the group change, is not the end of the agent.
+func TestWhoIsLeftOutIsNotTriedBeforeTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := open3(t)
+		m.down = "k1 k2 k3"
+		if got, _ := m.round(t.Context()); got != "k1 k2 k3" {
+			t.Errorf("asked %s", got)
+		}
+		time.Sleep(2 * time.Second)
+		m.down = "k1 k2"
+		m.want(t, "k1 k2 k3")
+		m.down, m.takes = "k1 k2 k3", 5*time.Second // longer than they are left out
+		if got, err := m.round(t.Context()); got != "k3" || err == nil {
+			t.Errorf("asked %s: %v", got, err)
+		}
+		m.takes = 0
+		_, _ = m.round(t.Context())
+		changed, cancel := context.WithCancelCause(t.Context())
+		cancel(errors.New("the group has changed"))
+		if got, err := m.round(changed); got != "" || err == nil {
 			t.Errorf("asked %s: %v", got, err)
 		}
 	})

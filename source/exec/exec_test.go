@@ -238,12 +238,10 @@ func TestStop(t *testing.T) {
 	pids := filepath.Join(t.TempDir(), "pids")
 	r := flumetest.Run(t, Kind, nil, "shell = /bin/sh -c", "batchSize = 1000", "batchTimeout = 1000000",
 		"command = trap 'echo bye; exit' TERM; sleep 1000 & echo $! > "+pids+"; echo hello; wait; echo woken; wait")
-	for {
-		if b, err := os.ReadFile(pids); err == nil && len(b) > 0 {
-			break
-		}
-		time.Sleep(time.Millisecond)
-	}
+	flumetest.Until(t, "the command has started another", func() bool {
+		b, err := os.ReadFile(pids)
+		return err == nil && len(b) > 0
+	})
 	r.Stop()
 	all := text(r.Await(t, 1))
 	if !strings.Contains(all, "hello") {
@@ -275,14 +273,14 @@ func TestStopWhileFailing(t *testing.T) {
 			return flume.ErrFull
 		})
 	}()
-	for offers.Load() == 0 {
-		time.Sleep(time.Millisecond)
-	}
+	flumetest.Until(t, "the lines are offered", func() bool { return offers.Load() > 0 })
 	cancel()
+	before := offers.Load()
+	flumetest.Until(t, "the lines are offered again after the stop", func() bool { return offers.Load() > before+1 })
 	select {
 	case <-done:
-		t.Error("the lines were given up at once")
-	case <-time.After(300 * time.Millisecond):
+		t.Error("the lines were given up before the source was closed")
+	default:
 	}
 	if err := s.Close(); err != nil {
 		t.Error(err)
@@ -308,9 +306,7 @@ func TestRestart(t *testing.T) {
 func TestStdErr(t *testing.T) {
 	r := flumetest.Run(t, Kind, nil, "shell = /bin/sh -c", "command = echo out; echo oh >&2; exit 1", "logStdErr = true")
 	r.Await(t, 1)
-	for !strings.Contains(r.Logged(), "not run again") {
-		time.Sleep(time.Millisecond)
-	}
+	flumetest.Until(t, "the command is done", func() bool { return strings.Contains(r.Logged(), "not run again") })
 	if log := r.Logged(); !strings.Contains(log, "stderr: oh") || !strings.Contains(log, "exit status 1") {
 		t.Error(log)
 	}

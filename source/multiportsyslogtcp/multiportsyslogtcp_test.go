@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
 
@@ -72,11 +71,7 @@ func TestPortsAndCharsets(t *testing.T) {
 	if got := fmt.Sprintf("%s", r.Await(t, 2)); got != want {
 		t.Errorf("%s\ninstead of\n%s", got, want)
 	}
-	for end := time.Now().Add(time.Minute); r.Count("EventReadFail") != 1 && time.Now().Before(end); time.Sleep(time.Millisecond) {
-	}
-	if n := r.Count("EventReadFail"); n != 1 {
-		t.Errorf("EventReadFail is %d", n)
-	}
+	flumetest.Until(t, "EventReadFail is 1", func() bool { return r.Count("EventReadFail") == 1 })
 }
 
 // A failure that comes again and again counts each bad line once.
@@ -95,8 +90,7 @@ func TestAFailingChannel(t *testing.T) {
 	if got := flumetest.Bodies(r.Await(t, 2)); !slices.Equal(got, []string{"bad", "x"}) {
 		t.Errorf("%q", got)
 	}
-	for end := time.Now().Add(time.Minute); r.Count("OpenConnectionCount") > 0 && time.Now().Before(end); time.Sleep(time.Millisecond) {
-	}
+	flumetest.Until(t, "the connection is closed", func() bool { return r.Count("OpenConnectionCount") == 0 })
 	if n := r.Count("EventReadFail"); n != 1 {
 		t.Errorf("EventReadFail is %d", n)
 	}
@@ -114,16 +108,15 @@ func TestAPortInUse(t *testing.T) {
 	send(t, dial(t, ports[1]), "<13>- h x\n")
 	r.Await(t, 1)
 	l.Close()
-	for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
-		if conn, err := net.Dial("tcp", "127.0.0.1:"+ports[0]); err == nil {
-			send(t, conn, "<13>- h y\n")
-			conn.Close()
-			break
+	flumetest.Until(t, "the port is opened", func() bool {
+		conn, err := net.Dial("tcp", "127.0.0.1:"+ports[0])
+		if err != nil {
+			return false
 		}
-		if time.Now().After(end) {
-			t.Fatal("the port is not opened")
-		}
-	}
+		send(t, conn, "<13>- h y\n")
+		conn.Close()
+		return true
+	})
 	r.Await(t, 2)
 	if n := strings.Count(r.Logged(), "cannot be opened"); n != 1 || !strings.Contains(r.Logged(), "port "+ports[0]+" is open now") {
 		t.Error(r.Logged())
@@ -153,6 +146,7 @@ func TestSettings(t *testing.T) {
 		{[]string{"ports = 514 65536"}, `ports: "65536" is not a port`},
 		{[]string{"ports = 514", "charset.default = EBCDIC"}, `charset.default: "EBCDIC" is not a charset`},
 		{[]string{"ports = 514", "charset.port.514 = EBCDIC"}, `charset.port.514: "EBCDIC" is not a charset`},
+		{[]string{"ports = 514", "charset.default = UTF-32"}, `charset.default: "UTF-32" is not a charset`},
 		{[]string{"ports = 514", "charset.port.515 = UTF-8"}, "charset.port.515: is for a port that is not one of"},
 		{[]string{"ports = 514", "readBufferSize = 2000"}, `readBufferSize: is taken as "readBufferBytes"; Flume ignores it`},
 		{[]string{"ports = 514", "batchSize = 0"}, "batchSize: 0 is less than 1"},

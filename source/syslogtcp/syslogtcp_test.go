@@ -62,16 +62,6 @@ func send(t testing.TB, conn net.Conn, text string) {
 	}
 }
 
-// await waits until something holds.
-func await(t testing.TB, what string, holds func() bool) {
-	t.Helper()
-	for end := time.Now().Add(time.Minute); !holds(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("%s: not within a minute", what)
-		}
-	}
-}
-
 func (r *running) idle() bool { return r.Count("OpenConnectionCount") == 0 }
 
 func TestMessages(t *testing.T) {
@@ -131,7 +121,7 @@ func TestAFailingChannelLosesNothing(t *testing.T) {
 		}
 		conn.Close()
 	}
-	await(t, "the failure is said", func() bool { return strings.Contains(r.Logged(), "out of room") })
+	flumetest.Until(t, "the failure is said", func() bool { return strings.Contains(r.Logged(), "out of room") })
 	full.Store(false)
 	got := flumetest.Bodies(r.Await(t, len(want)))
 	slices.Sort(got)
@@ -160,6 +150,48 @@ func TestStop(t *testing.T) {
 	}
 }
 
+// many are messages that are read at once and put in several transactions; the last one has no end.
+func many() (all []string) {
+	for i := range 50 {
+		all = append(all, fmt.Sprintf("<13>%d", i))
+	}
+	return all
+}
+
+// What has been read when the source is told to stop is offered until the channels, which are drained meanwhile, take it.
+func TestStoppingWhileTheChannelIsFull(t *testing.T) {
+	offers := 0
+	r := start(t, func(flume.Batch) error {
+		if offers++; offers < 5 {
+			return errors.New("out of room")
+		}
+		return nil
+	}, "keepFields = all")
+	send(t, r.dial(t), strings.Join(many(), "\n"))
+	flumetest.Until(t, "the failure is said", func() bool { return strings.Contains(r.Logged(), "out of room") })
+	r.Stop()
+	if got := flumetest.Bodies(slices.Concat(r.Batches()...)); !slices.Equal(got, many()) {
+		t.Errorf("%q", got)
+	}
+	if strings.Contains(r.Logged(), "level=ERROR") {
+		t.Error(r.Logged())
+	}
+}
+
+// Close ends a stop that waits for the channels. What is said to be lost is all that has been read.
+func TestClosingWhileTheChannelIsFull(t *testing.T) {
+	r := start(t, func(flume.Batch) error { return errors.New("out of room") }, "keepFields = all")
+	send(t, r.dial(t), strings.Join(many(), "\n"))
+	flumetest.Until(t, "the failure is said", func() bool { return strings.Contains(r.Logged(), "out of room") })
+	if err := r.Source.Close(); err != nil {
+		t.Error(err)
+	}
+	r.Stop()
+	if log := r.Logged(); !strings.Contains(log, "level=ERROR") || !strings.Contains(log, "events=50") {
+		t.Error(log)
+	}
+}
+
 func TestTLS(t *testing.T) {
 	r := start(t, nil, "keepFields = all", "ssl = true", "keystore = ../../internal/tls/testdata/server.jks", "keystore-password = changeit")
 	plain := r.dial(t)
@@ -169,7 +201,7 @@ func TestTLS(t *testing.T) {
 	if got := flumetest.Bodies(r.Await(t, 2)); !slices.Equal(got, []string{"<13>a", "<13>b"}) {
 		t.Errorf("%q", got)
 	}
-	await(t, "plain text is refused", func() bool { return strings.Contains(r.Logged(), "shaking hands over TLS") })
+	flumetest.Until(t, "plain text is refused", func() bool { return strings.Contains(r.Logged(), "shaking hands over TLS") })
 	if n := r.Count("EventReadFail"); n != 1 {
 		t.Errorf("EventReadFail is %d", n)
 	}
@@ -183,7 +215,7 @@ func TestTLSToAPlainPort(t *testing.T) {
 			t.Error("a handshake has succeeded")
 		}
 	}
-	await(t, "all are disconnected", r.idle)
+	flumetest.Until(t, "all are disconnected", r.idle)
 	if n := strings.Count(r.Logged(), "set ssl = true"); n != 1 {
 		t.Errorf("it is said %d times:\n%s", n, r.Logged())
 	}
@@ -213,7 +245,7 @@ func TestIdleConnectionsAreCheap(t *testing.T) {
 	for range connections {
 		send(t, r.dial(t), text)
 	}
-	await(t, "all have arrived", func() bool { return taken.Load() == connections*messages })
+	flumetest.Until(t, "all have arrived", func() bool { return taken.Load() == connections*messages })
 	// The clients' ends are in it too.
 	each := (heap()-before)/connections - event*messages
 	t.Logf("%d bytes for each idle connection", each)
@@ -246,12 +278,12 @@ func TestALineWithoutAnEnd(t *testing.T) {
 		send(t, conn, piece)
 	}
 	send(t, r.dial(t), "<13>1 - other hello\n")
-	await(t, "others are served", other.Load)
+	flumetest.Until(t, "others are served", other.Load)
 	if held := heap() - before; held > 8<<20 {
 		t.Errorf("%d bytes are held for one line", held)
 	}
 	conn.Close()
-	await(t, "all is read", func() bool { return taken.Load() >= all })
+	flumetest.Until(t, "all is read", func() bool { return taken.Load() >= all })
 	if n := taken.Load(); n < all {
 		t.Errorf("%d of %d bytes have become events", n, all)
 	}
@@ -278,11 +310,11 @@ func TestSlowClients(t *testing.T) {
 		}
 		return false
 	}
-	await(t, "others are served", served)
+	flumetest.Until(t, "others are served", served)
 	if took := time.Since(began); took > 4*time.Second {
 		t.Errorf("a small message has waited for %s", took)
 	}
-	await(t, "slow clients are cut off", func() bool { return strings.Contains(r.Logged(), "sends too slowly while others wait") })
+	flumetest.Until(t, "slow clients are cut off", func() bool { return strings.Contains(r.Logged(), "sends too slowly while others wait") })
 	if n := strings.Count(r.Logged(), "A client is disconnected"); n > 2 {
 		t.Errorf("%d lines:\n%s", n, r.Logged())
 	}
@@ -303,16 +335,15 @@ func TestGarbage(t *testing.T) {
 		})
 	}
 	sending.Wait()
-	await(t, "all are read", r.idle)
-	size := 0
-	for _, b := range r.Batches() {
-		for i := range b {
-			size += len(b[i].Body)
+	flumetest.Until(t, "the noise has become events", func() bool {
+		size := 0
+		for _, b := range r.Batches() {
+			for i := range b {
+				size += len(b[i].Body)
+			}
 		}
-	}
-	if size < 7<<20 {
-		t.Errorf("only %d bytes are left of the noise", size)
-	}
+		return size >= 7<<20
+	})
 	if strings.Contains(r.Logged(), "BUG") {
 		t.Error(r.Logged())
 	}

@@ -4,10 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"runtime"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
 
@@ -91,8 +92,7 @@ func TestAFailingChannel(t *testing.T) {
 	for i := range 50 {
 		send(t, conn, fmt.Sprintf("<13>%d", i))
 	}
-	for end := time.Now().Add(time.Minute); !strings.Contains(r.Logged(), "out of room") && time.Now().Before(end); time.Sleep(time.Millisecond) {
-	}
+	flumetest.Until(t, "the failure is said", func() bool { return strings.Contains(r.Logged(), "out of room") })
 	full.Store(false)
 	got := flumetest.Bodies(r.Await(t, 50))
 	for i, body := range got {
@@ -102,6 +102,71 @@ func TestAFailingChannel(t *testing.T) {
 	}
 	if n := strings.Count(r.Logged(), "out of room"); n != 1 {
 		t.Errorf("the failure is said %d times", n)
+	}
+}
+
+// What has arrived when the source is told to stop is offered until the channels, which are drained meanwhile, take it.
+func TestStoppingWhileTheChannelIsFull(t *testing.T) {
+	offers := 0
+	r, conn := start(t, func(flume.Batch) error {
+		if offers++; offers < 5 {
+			return errors.New("out of room")
+		}
+		return nil
+	}, "keepFields = all")
+	const all = 250 // more than go into one transaction
+	for i := range all {
+		send(t, conn, fmt.Sprintf("<13>%d", i))
+	}
+	flumetest.Until(t, "the failure is said", func() bool { return strings.Contains(r.Logged(), "out of room") })
+	r.Stop()
+	got := flumetest.Bodies(slices.Concat(r.Batches()...))
+	if len(got) != all || got[0] != "<13>0" || got[all-1] != fmt.Sprintf("<13>%d", all-1) {
+		t.Errorf("%d of %d have come", len(got), all)
+	}
+	if strings.Contains(r.Logged(), "level=ERROR") {
+		t.Error(r.Logged())
+	}
+}
+
+// Close ends a stop that waits for the channels, and the log says how many events are lost.
+func TestClosingWhileTheChannelIsFull(t *testing.T) {
+	r, conn := start(t, func(flume.Batch) error { return errors.New("out of room") }, "keepFields = all")
+	send(t, conn, "<13>a")
+	flumetest.Until(t, "the failure is said", func() bool { return strings.Contains(r.Logged(), "out of room") })
+	if err := r.Source.Close(); err != nil {
+		t.Error(err)
+	}
+	r.Stop()
+	if log := r.Logged(); !strings.Contains(log, "level=ERROR") || !strings.Contains(log, "events=1") {
+		t.Error(log)
+	}
+}
+
+// What the kernel drops while the channels do not take events is said.
+func TestDropsOfTheKernelAreSaid(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("the kernel does not tell")
+	}
+	var full atomic.Bool
+	full.Store(true)
+	r, conn := start(t, func(flume.Batch) error {
+		if full.Load() {
+			return errors.New("out of room")
+		}
+		return nil
+	})
+	large := strings.Repeat("x", 60_000)
+	for range 400 { // 24 MB, more than the source asks for
+		send(t, conn, large)
+	}
+	full.Store(false)
+	flumetest.Until(t, "what is lost is said", func() bool {
+		send(t, conn, "<13>x") // the kernel tells with what comes next
+		return strings.Contains(r.Logged(), "Datagrams are lost")
+	})
+	if n := strings.Count(r.Logged(), "Datagrams are lost"); n != 1 || !strings.Contains(r.Logged(), "level=WARN") {
+		t.Error(r.Logged())
 	}
 }
 
