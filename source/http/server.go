@@ -43,7 +43,7 @@ type source struct {
 
 	connections, batches, accepted, bad *atomic.Int64
 
-	accepting, reading, refusing, forbidding, waiting, emitting supervise.Trouble
+	accepting, reading, refusing, forbidding, foreign, waiting, emitting supervise.Trouble
 }
 
 // A conn is a client's connection.
@@ -100,6 +100,7 @@ func listen(ctx context.Context, s *Settings, config *tls.Config, env flume.Env)
 		reading:    supervise.Trouble{Log: env.Log, Failing: "A client is disconnected for what it sent"},
 		refusing:   supervise.Trouble{Log: env.Log, Failing: "A request is refused; its sender is told so"},
 		forbidding: supervise.Trouble{Log: env.Log, Failing: "A client does not authenticate as it should; it is told so"},
+		foreign:    supervise.Trouble{Log: env.Log, Failing: "Objects that are no events are taken for empty ones, as in Flume; what they hold is lost"},
 		waiting:    supervise.Trouble{Log: env.Log, Failing: "Requests have to wait, for they hold as much as max-memory allows", Over: "No request waits for memory any more"},
 		emitting:   supervise.Trouble{Log: env.Log, Failing: "The channels do not take events; the senders are told so", Over: "The channels take events again"},
 	}
