@@ -180,12 +180,3 @@ func text(s string) string {
 	}
 	return string(charset.DecodeUTF8([]byte(s)))
 }
-
-// splitJava splits at commas as Java does: empty parts at the end do not count.
-func splitJava(list string) []string {
-	list = strings.TrimRight(list, ",")
-	if list == "" {
-		return nil
-	}
-	return strings.Split(list, ",")
-}

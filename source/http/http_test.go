@@ -336,7 +336,8 @@ func TestBlobs(t *testing.T) {
 		{[]string{"handler = " + blobHandler}, "", "\x1f\x8b", "Content-Encoding: gzip", 200, "\x1f\x8b|"},
 		{[]string{"handler = " + blobHandler, "handler.mandatoryParameters = a,b"}, "?a=1&b=2", "x", "", 200, "a=1 b=2 x|"},
 		{[]string{"handler = " + blobHandler, "handler.mandatoryParameters = a,b"}, "?a=1", "x", "", 500, ""},
-		{[]string{"handler = " + blobHandler, "handler.mandatoryParameters = a, b"}, "?a=1&b=1", "x", "", 500, ""},
+		{[]string{"handler = " + blobHandler, "handler.mandatoryParameters = a, b ,,"}, "?a=1&b=1", "x", "", 200, "a=1 b=1 x|"},
+		{[]string{"handler = " + blobHandler, "handler.mandatoryParameters = a, b"}, "?a=1", "x", "", 500, ""},
 		{[]string{"handler = " + morphlineBlob, "handler.maxBlobLength = 3"}, "?a=1", "xyz", "Content-Type: image/png", 200, "a=1 Content-Type=image/png xyz|"},
 		{[]string{"handler = " + morphlineBlob, "handler.maxBlobLength = 3"}, "?a=1", "xyzw", "", 413, ""},
 	} {
