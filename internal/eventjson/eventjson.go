@@ -13,7 +13,8 @@
 //	headers also as a list of pairs: [["host", "web1"]]
 //	a byte order mark, and )]}' with a newline, in front of it all
 //
-// A missing or null body is empty, missing or null headers are none, unknown fields are skipped, of a field that comes
+// A missing or null body is empty, missing or null headers are none, unknown fields are skipped (but a line that has neither
+// body nor headers is refused, for it is somebody's own JSON), of a field that comes
 // twice the last counts, and a header that comes twice is refused. A header whose value is null is left out: Flume makes a
 // header of it that no sink of Flume's can send. Half of a surrogate pair, which is no character, becomes a question mark, as
 // where Java writes such text.
@@ -49,13 +50,22 @@ const byteOrderMark = "\ufeff"
 type Room func(bytes int) error
 
 // Decode reads a document in valid UTF-8, which belongs to the events from then on. The bodies are given in that charset.
-func Decode(p []byte, bodies charset.Charset, room Room) (flume.Batch, error) {
+// Foreign is called where objects have fields but neither body nor headers, as Flume makes empty events of them: with how
+// many they are, and a field of the first. It may be nil.
+func Decode(p []byte, bodies charset.Charset, room Room, foreign func(objects int, field string)) (flume.Batch, error) {
 	d := decoder{p: p, charset: bodies, room: room}
 	if err := d.document(); err != nil {
 		return nil, err
 	}
-	return d.cut()
+	b, err := d.cut()
+	if err == nil && d.foreign > 0 && foreign != nil {
+		foreign(d.foreign, d.stranger)
+	}
+	return b, err
 }
+
+// ErrNotEvent is wrapped where a line has neither body nor headers.
+var ErrNotEvent = errors.New(`the object has neither "body" nor "headers"`)
 
 // Lines reads a document of lines, each an event's object; blank ones do not count.
 func Lines(p []byte, bodies charset.Charset, room Room) (flume.Batch, error) {
@@ -128,6 +138,9 @@ type decoder struct {
 	from   int  // the first field of the event that is being read
 	body   span // its body
 	nulls  bool // an event was null
+
+	foreign  int    // events with unknown fields only
+	stranger string // a field of the first of them
 }
 
 // sizes of a field and of a mark in bytes.
@@ -261,7 +274,11 @@ type SyntaxError struct {
 	Line int // of newline-delimited input; else 0
 	Byte int // of the line or of the document, from 1 on, behind a byte order mark
 	What string
+	Err  error // nil: of no kind that a caller asks for
 }
+
+// Unwrap is for errors.Is.
+func (e *SyntaxError) Unwrap() error { return e.Err }
 
 func (e *SyntaxError) Error() string {
 	if e.Line > 0 {

@@ -93,7 +93,7 @@ func TestDocuments(t *testing.T) {
 		{"[\f{}]", `!byte 2: an event in { } is expected, not '\f'`},
 		{`[{"x":` + strings.Repeat("[", 1001) + strings.Repeat("]", 1001) + "}]", "!byte 1007: values are nested deeper than 1000"},
 	} {
-		b, err := Decode([]byte(x.in), charset.UTF8, free)
+		b, err := Decode([]byte(x.in), charset.UTF8, free, nil)
 		got := shownAs(b)
 		var syntax *SyntaxError
 		switch {
@@ -117,12 +117,12 @@ func TestManyHeaders(t *testing.T) {
 		fmt.Fprintf(&in, `"h%d":"%d",`, i, i)
 		fmt.Fprintf(&want, "h%d=%d ", i, i)
 	}
-	b, err := Decode([]byte(`[{"headers":{`+in.String()+`"z":null,"z":1}}]`), charset.UTF8, free)
+	b, err := Decode([]byte(`[{"headers":{`+in.String()+`"z":null,"z":1}}]`), charset.UTF8, free, nil)
 	if got := shownAs(b); err != nil || got != want.String()+"z=1 |" {
 		t.Errorf("%s, %v", got, err)
 	}
 	for _, twice := range []string{`"h50":"x"`, `"h50":null`} {
-		if _, err := Decode([]byte(`[{"headers":{`+in.String()+twice+`}}]`), charset.UTF8, free); err == nil || !strings.Contains(err.Error(), `"h50" comes twice`) {
+		if _, err := Decode([]byte(`[{"headers":{`+in.String()+twice+`}}]`), charset.UTF8, free, nil); err == nil || !strings.Contains(err.Error(), `"h50" comes twice`) {
 			t.Error(err)
 		}
 	}
@@ -137,7 +137,7 @@ func TestCharsets(t *testing.T) {
 		{charset.UTF16, "\xfe\xff\x00\xe9\xff\xfd"},
 		{charset.UTF32, "\x00\x00\x00\xe9\x00\x00\xff\xfd"},
 	} {
-		b, err := Decode([]byte(`[{"body":"é\ud800","headers":{"é":"\ud800"}},{}]`), x.charset, free)
+		b, err := Decode([]byte(`[{"body":"é\ud800","headers":{"é":"\ud800"}},{}]`), x.charset, free, nil)
 		if err != nil || len(b) != 2 || string(b[0].Body) != x.want || fmt.Sprint(b[0].Headers) != "[{é ?}]" || len(b[1].Body) != 0 {
 			t.Errorf("%q, %v", b, err)
 		}
@@ -149,11 +149,13 @@ func TestLines(t *testing.T) {
 		{"", ""},
 		{"\n \r\n", ""},
 		{"{\"body\":\"a\"}\n\n{\"headers\":{\"k\":\"v\"},\"body\":\"b\"}\r\n{body:'c'} # d", "a|k=v b|c|"},
-		{"# nothing\n{}", "|"},
-		{"{}\n{\"body\":\"a", "!line 2 byte 10: the text has no end"},
-		{"{}\n{\"body\":\n\"a\"}", "!line 2 byte 8: a text is expected, not the end"},
-		{"{}\n[{}]", "!line 2 byte 1: an event in { } is expected, not '['"},
-		{"{} {}", "!line 1 byte 4: something follows the event: '{'"},
+		{"# nothing\n{\"body\":null}\n{headers:{}}", "||"},
+		{"{\"body\":\"a\"}\n{\"message\":\"b\"}", `!line 2 byte 15: the object has neither "body" nor "headers"`},
+		{"{}", `!line 1 byte 2: the object has neither "body" nor "headers"`},
+		{"{body:x}\n{\"body\":\"a", "!line 2 byte 10: the text has no end"},
+		{"{body:x}\n{\"body\":\n\"a\"}", "!line 2 byte 8: a text is expected, not the end"},
+		{"{body:x}\n[{}]", "!line 2 byte 1: an event in { } is expected, not '['"},
+		{"{body:x} {}", "!line 1 byte 10: something follows the event: '{'"},
 		{"null", "!line 1 byte 1: an event in { } is expected, not 'n'"},
 	} {
 		b, err := Lines([]byte(x.in), charset.UTF8, free)
@@ -163,6 +165,20 @@ func TestLines(t *testing.T) {
 		}
 		if got != x.want {
 			t.Errorf("%q:\n%s, want\n%s", x.in, got, x.want)
+		}
+	}
+}
+
+// Objects that Flume makes empty events of are told apart from events that are empty.
+func TestForeign(t *testing.T) {
+	for in, want := range map[string]string{
+		`[{},{"body":null,"x":1},{"x":1,"headers":null}]`: "0 ",
+		`[{"body":"a"},{"mess\u0061ge":"b"},{"x":1}]`:     "2 message",
+		`[{"` + strings.Repeat("x", 200) + `":1}]`:        "1 " + strings.Repeat("x", 100),
+	} {
+		got := "0 "
+		if _, err := Decode([]byte(in), charset.UTF8, free, func(n int, field string) { got = fmt.Sprint(n, " ", field) }); err != nil || got != want {
+			t.Errorf("%s: %s, %v", in, got, err)
 		}
 	}
 }
@@ -180,7 +196,7 @@ func TestRoom(t *testing.T) {
 		return []byte("[" + strings.Repeat(`{"headers":{"a":"1","b":"2"},"body":"x"},`, 1000) + `{}]`)
 	}
 	asked := 0
-	b, err := Decode(document(), charset.UTF8, func(n int) error { asked += n; return nil })
+	b, err := Decode(document(), charset.UTF8, func(n int) error { asked += n; return nil }, nil)
 	if err != nil || len(b) != 1001 {
 		t.Fatal(err)
 	}
@@ -194,7 +210,7 @@ func TestRoom(t *testing.T) {
 				return full
 			}
 			return nil
-		}); !errors.Is(err, full) {
+		}, nil); !errors.Is(err, full) {
 			t.Errorf("with %d of %d bytes: %v", most, asked, err)
 		}
 	}
@@ -217,7 +233,7 @@ func TestWritten(t *testing.T) {
 		if in == nil {
 			p = []byte("[]")
 		}
-		got, err := Decode(p, charset.UTF8, free)
+		got, err := Decode(p, charset.UTF8, free, nil)
 		if err != nil || len(got) != len(in) {
 			r.Fatalf("%d of %d events, %v", len(got), len(in), err)
 		}
@@ -253,7 +269,7 @@ func FuzzDecode(f *testing.F) {
 		}
 		var want []*read
 		strict := json.Unmarshal(in, &want)
-		b, err := Decode([]byte(string(in)), charset.UTF8, free)
+		b, err := Decode([]byte(string(in)), charset.UTF8, free, nil)
 		for _, e := range b {
 			if !utf8.Valid(e.Body) {
 				t.Fatalf("%q", e.Body)
@@ -304,7 +320,7 @@ func TestAllocations(t *testing.T) {
 	document := []byte("[" + strings.Repeat(`{"headers":{"timestamp":"1434324343","host":"random_host.example.com"},"body":"random_body\n"},`, 999) + `{}]`)
 	if n := testing.AllocsPerRun(10, func() {
 		p := append([]byte(nil), document...)
-		if b, err := Decode(p, charset.UTF8, free); err != nil || len(b) != 1000 {
+		if b, err := Decode(p, charset.UTF8, free, nil); err != nil || len(b) != 1000 {
 			t.Fatal(err)
 		}
 	}); n > 25 {
@@ -319,7 +335,7 @@ func BenchmarkDecode(b *testing.B) {
 	p := make([]byte, len(document))
 	for b.Loop() {
 		copy(p, document)
-		if _, err := Decode(p, charset.UTF8, free); err != nil {
+		if _, err := Decode(p, charset.UTF8, free, nil); err != nil {
 			b.Fatal(err)
 		}
 	}

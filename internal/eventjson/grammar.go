@@ -177,12 +177,16 @@ func (d *decoder) object(member func(name span) error) error {
 // event reads the rest of an event behind its {.
 func (d *decoder) event() error {
 	d.body = span{}
+	known, fields := false, 0
+	var first span // the first unknown field
 	err := d.object(func(name span) error {
 		switch string(d.text(name)) {
 		case "headers":
+			known = true
 			d.fields = d.fields[:d.from]
 			return d.headers()
 		case "body":
+			known = true
 			lone := '?'
 			if d.wide() {
 				lone = utf8.RuneError // what Java's encoders write there
@@ -194,14 +198,26 @@ func (d *decoder) event() error {
 			d.body = body
 			return err
 		}
+		if fields++; fields == 1 {
+			first = name
+		}
 		c, err := d.next()
 		if err != nil {
 			return err
 		}
 		return d.skip(c, 1)
 	})
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
+	case known:
+	case d.line > 0:
+		return &SyntaxError{Line: d.line, Byte: max(1, d.at-d.begin), What: ErrNotEvent.Error(), Err: ErrNotEvent}
+	case fields > 0:
+		if d.foreign++; d.foreign == 1 {
+			name := d.text(first)
+			d.stranger = string(name[:min(len(name), 100)])
+		}
 	}
 	return d.made()
 }

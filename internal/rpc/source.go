@@ -35,7 +35,8 @@ type Source struct {
 	connections *atomic.Int64
 	bad         *atomic.Int64 // calls that could not be understood, and connections closed for what they sent
 
-	accepting, reading, decoding, waiting, emitting supervise.Trouble
+	accepting, reading, decoding, waiting supervise.Trouble
+	putting                               Putting
 }
 
 // Listen opens the port; speech is what is spoken there, for the log.
@@ -57,8 +58,8 @@ func Listen(ctx context.Context, bind string, port int, speech string, env flume
 		reading:   supervise.Trouble{Log: env.Log, Failing: "A client is disconnected for what it sent"},
 		decoding:  supervise.Trouble{Log: env.Log, Failing: "A call cannot be understood; its sender is told so"},
 		waiting:   supervise.Trouble{Log: env.Log, Failing: "Clients have to wait, for calls hold as much as max-memory allows", Over: "No client waits for memory any more"},
-		emitting:  supervise.Trouble{Log: env.Log, Failing: "The channels do not take events; the senders are told so", Over: "The channels take events again"},
 	}
+	s.putting.Log(env.Log)
 	s.force, s.abandon = context.WithCancel(context.WithoutCancel(ctx))
 	return s, nil
 }
@@ -180,9 +181,9 @@ func (s *Source) Put(ctx context.Context, b flume.Batch) error {
 	err := s.emit(ctx, b)
 	switch {
 	case err == nil:
-		s.emitting.End()
+		s.putting.Taken()
 	case ctx.Err() == nil: // else the agent stops, and the sender keeps the events
-		s.emitting.Report(slog.LevelWarn, err, 0)
+		s.putting.Failed(err)
 	}
 	return err
 }

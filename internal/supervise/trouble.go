@@ -16,9 +16,10 @@ type Trouble struct {
 	Log     *slog.Logger
 	Failing string // "sink k1 cannot deliver"
 	Over    string // "sink k1 delivers again"; empty: the end is not said
+	Exact   bool   // errors that differ only in their digits are of several kinds
 
 	mu     sync.Mutex
-	kinds  []string // the errors that have been said, without their numbers
+	kinds  []string // the errors that have been said, without their numbers unless Exact
 	count  int
 	since  time.Time // the first failure
 	last   time.Time
@@ -42,7 +43,10 @@ func (t *Trouble) Report(level slog.Level, err error, retry time.Duration) {
 	}
 	t.count++
 	t.last, t.ended = now, false
-	kind := withoutNumbers(err.Error())
+	kind := err.Error()
+	if !t.Exact {
+		kind = withoutNumbers(kind)
+	}
 	switch {
 	case len(t.kinds) < most && !slices.Contains(t.kinds, kind):
 		t.kinds = append(t.kinds, kind)

@@ -142,7 +142,7 @@ func open(_ context.Context, s *Settings, env flume.Env) (flume.Selector, error)
 		return nil, fmt.Errorf("mapping values to channels: %w", err)
 	}
 	return &selector{header: s.Header, routes: routes, usual: routes[""], unmatched: s.Unmatched, unrouted: env.Counter("EventUnroutedCount"),
-		trouble: supervise.Trouble{Log: env.Log, Failing: "Events are dropped, for they belong to no channel; EventUnroutedCount counts them"}}, nil
+		trouble: supervise.Trouble{Log: env.Log, Exact: true, Failing: "Events are dropped, for they belong to no channel; EventUnroutedCount counts them"}}, nil
 }
 
 func (s *selector) Select(b flume.Batch, r *flume.Routes) {

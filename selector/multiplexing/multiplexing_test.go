@@ -1,6 +1,7 @@
 package multiplexing
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -99,6 +100,22 @@ func TestUnmatched(t *testing.T) {
 		}
 		if n := strings.Count(log, "\n"); n != 3 {
 			t.Errorf("%d lines:\n%s", n, log)
+		}
+	})
+	t.Run("values that differ in digits only", func(t *testing.T) {
+		s, env := selecting(t, "header = state", "mapping.CZ = c1", "unmatched = drop")
+		for range 2 {
+			for i := 1; i <= 6; i++ {
+				var r flume.Routes
+				r.Reset(4)
+				s.Select(events(fmt.Sprint("w", i)), &r)
+			}
+		}
+		log := env.Logged()
+		for i := 1; i <= 6; i++ {
+			if strings.Count(log, fmt.Sprintf(`state = \"w%d\"`, i)) != 1 {
+				t.Errorf("w%d is not said once:\n%s", i, log)
+			}
 		}
 	})
 	t.Run("the log is bounded", func(t *testing.T) {

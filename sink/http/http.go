@@ -28,6 +28,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -135,7 +136,7 @@ func (s *store) config(host string) (*tls.Config, error) {
 }
 
 func open(_ context.Context, s *Settings, env flume.Env) (flume.Sink, error) {
-	k := &sink{settings: s, shown: s.url.Redacted(),
+	k := &sink{settings: s, shown: shown(s.url),
 		attempts: env.Counter("EventDrainAttemptCount"), successes: env.Counter("EventDrainSuccessCount"), failures: env.Counter("EventWriteFail")}
 	k.transport = &http.Transport{
 		DialContext: k.dial, TLSHandshakeTimeout: s.ConnectTimeout, ResponseHeaderTimeout: s.RequestTimeout,
@@ -167,7 +168,7 @@ func follow(next *http.Request, before []*http.Request) error {
 
 type sink struct {
 	settings  *Settings
-	shown     string // the URL without a password
+	shown     string // the URL without its secrets
 	transport *http.Transport
 	client    *http.Client
 
@@ -282,6 +283,40 @@ func hint(code int) string {
 	return ""
 }
 
+// shown is a URL without a password and without the values of its query, which are often tokens.
+func shown(u *url.URL) string {
+	v := *u
+	v.Fragment, v.RawFragment = "", ""
+	if v.RawQuery != "" {
+		parts := strings.Split(v.RawQuery, "&")
+		for i, part := range parts {
+			name, _, named := strings.Cut(part, "=")
+			if parts[i] = "xxxxx"; named {
+				parts[i] = name + "=xxxxx"
+			}
+		}
+		v.RawQuery = strings.Join(parts, "&")
+	}
+	return v.Redacted()
+}
+
+// discreet is an error of net/http, which names the URL, without the secrets of that.
+func discreet(err error) error {
+	var e *url.Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	where := "another URL"
+	if u, err := url.Parse(e.URL); err == nil {
+		where = shown(u)
+	}
+	why := e.Err
+	if strings.Contains(why.Error(), "Location header") { // net/http has no name for it, and quotes the whole field
+		why = errors.New("the service redirects to what is no URL")
+	}
+	return fmt.Errorf("%s %q: %w", e.Op, where, why)
+}
+
 // mostAnswer is how much of an answer is read so that the connection can stay.
 const mostAnswer = 64 << 10
 
@@ -296,14 +331,14 @@ func (k *sink) send(ctx context.Context, body []byte) (outcome, error) {
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, k.settings.url.String(), bytes.NewReader(body))
 	if err != nil {
-		return outcome{}, fmt.Errorf("posting to %s: %w", k.shown, err)
+		return outcome{}, fmt.Errorf("posting to %s: %w", k.shown, discreet(err))
 	}
 	r.Header.Set("Content-Type", k.settings.ContentType)
 	r.Header.Set("Accept", k.settings.Accept)
 	r.Header.Set("User-Agent", "Sluice")
 	a, err := k.client.Do(r)
 	if err != nil {
-		return outcome{}, fmt.Errorf("sending a request: %w", err) // which names the URL
+		return outcome{}, fmt.Errorf("sending a request: %w", discreet(err))
 	}
 	defer a.Body.Close()
 	late := time.AfterFunc(k.settings.RequestTimeout, cancel)

@@ -295,6 +295,47 @@ func TestNoAnswer(t *testing.T) {
 	}
 }
 
+// What stands in a query is no less a secret than a password: it is in no error, and so in no log and no dead letter.
+func TestQueryIsSecret(t *testing.T) {
+	s := serve(t, func(n int, _ string) (int, string) {
+		switch n {
+		case 0:
+			return 500, ""
+		case 1:
+			return 404, ""
+		case 2:
+			return 307, "to http://127.0.0.1:1/y?token=qsecret"
+		}
+		return 307, "to http://[::1/?token=qsecret" // no URL
+	})
+	base := "http://user:secret-1@" + strings.TrimPrefix(s.URL, "http://")
+	k := start(t, base+"/x?token=qsecret&b=2secret&nakedsecret#fragmentsecret", "rollback.404 = false")
+	check := func(want string, err error) {
+		t.Helper()
+		if text := err.Error(); strings.Contains(text, "secret") || !strings.Contains(text, want) {
+			t.Errorf("%s, want %s", text, want)
+		}
+	}
+	check("/x?token=xxxxx&b=xxxxx&xxxxx: the service answered 500", k.Deliver(background, flumetest.Events(0, 1)))
+	var part *flume.PartialError
+	if err := k.Deliver(background, flumetest.Events(0, 1)); !errors.As(err, &part) || len(part.Rejected) != 1 {
+		t.Fatal(err)
+	}
+	check("?token=xxxxx&b=xxxxx&xxxxx: the service answered 404", part.Rejected[0].Err)
+	k.Sink.(*sink).next = time.Time{}
+	check(`"http://127.0.0.1:1/y?token=xxxxx": `, k.Deliver(background, flumetest.Events(0, 1)))
+	check("redirects to what is no URL", k.Deliver(background, flumetest.Events(0, 1)))
+	s.Close()
+	check("/x?token=xxxxx&b=xxxxx&xxxxx", k.Deliver(background, flumetest.Events(0, 1)))
+	ctx, cancel := context.WithCancel(background)
+	cancel()
+	err := k.Deliver(ctx, flumetest.Events(0, 1))
+	check("canceled", err)
+	if !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+}
+
 // An answer without an end does not hold the sink up, and its status counts.
 func TestAnswerWithoutAnEnd(t *testing.T) {
 	done := make(chan struct{})

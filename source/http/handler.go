@@ -3,6 +3,7 @@ package http
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
@@ -51,7 +52,10 @@ func (s *source) document(r *http.Request, p *pace, loan *rpc.Loan) (flume.Batch
 		if delimited {
 			b, err = eventjson.Lines(text, given, room)
 		} else {
-			b, err = eventjson.Decode(text, given, room)
+			b, err = eventjson.Decode(text, given, room, func(objects int, field string) {
+				s.foreign.Report(slog.LevelWarn, fmt.Errorf("reading a request of %s: %d objects of the list have neither \"body\" nor \"headers\", the first has %q", r.RemoteAddr, objects, field), 0)
+				s.foreign.End() // the next one is another client's
+			})
 		}
 	}
 	return b, s.mistake(err)
@@ -69,6 +73,8 @@ func (s *source) mistake(err error) error {
 		return &refusal{status: http.StatusServiceUnavailable, said: full, err: errStopping}
 	case errors.Is(err, eventjson.ErrNoEvents):
 		return &refusal{status: http.StatusInternalServerError, said: failed, err: err}
+	case errors.Is(err, eventjson.ErrNotEvent):
+		return &refusal{status: http.StatusBadRequest, said: badRequest, err: fmt.Errorf("%w; with handler.lines = body each line, whatever it holds, is the body of an event", err)}
 	case errors.As(err, &syntax):
 		return &refusal{status: http.StatusBadRequest, said: badRequest, err: fmt.Errorf("the JSON is wrong: %w", err)}
 	}
@@ -173,13 +179,4 @@ func text(s string) string {
 		return s
 	}
 	return string(charset.DecodeUTF8([]byte(s)))
-}
-
-// splitJava splits at commas as Java does: empty parts at the end do not count.
-func splitJava(list string) []string {
-	list = strings.TrimRight(list, ",")
-	if list == "" {
-		return nil
-	}
-	return strings.Split(list, ",")
 }

@@ -24,6 +24,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/sluice-io/sluice/conf"
@@ -107,9 +108,14 @@ func (s *Settings) checkHandler() error {
 		"Keep this hop in Flume, with an avro sink that sends to an avro source here, or have the clients send JSON", s.Handler, jsonHandler, blobHandler, morphlineBlob)
 }
 
-// checkMandatory splits as Java does: nothing is trimmed. In Flume an empty list asks for a parameter without a name.
+// checkMandatory trims the names and passes over empty ones. Flume does not, and asks for parameters that nobody sends.
 func (s *Settings) checkMandatory() error {
-	s.Mandatory = splitJava(s.mandatory)
+	s.Mandatory = nil
+	for name := range strings.SplitSeq(s.mandatory, ",") {
+		if name = strings.TrimSpace(name); name != "" {
+			s.Mandatory = append(s.Mandatory, name)
+		}
+	}
 	if s.mandatory != "" && s.Handler != blobHandler {
 		return conf.Warn("handler.mandatoryParameters", fmt.Errorf("has no effect with %s", s.Handler))
 	}

@@ -136,6 +136,25 @@ func TestGuide(t *testing.T) {
 	r.count(t, "1 1 0")
 }
 
+// Flume stores an empty event for each object of somebody's own JSON; so do we, and say it.
+func TestForeign(t *testing.T) {
+	r := start(t, nil)
+	for range 3 {
+		if a := r.post(t, `[{"message":"a"},{"message":"b"},{}]`); a.status != 200 {
+			t.Error(a)
+		}
+	}
+	if log := r.Logged(); strings.Count(log, "are taken for empty ones") != 1 || !strings.Contains(log, "2 objects of the list") || !strings.Contains(log, "message") {
+		t.Error(log)
+	}
+	if a := r.post(t, `[{"text":"a"}]`); a.status != 200 {
+		t.Error(a)
+	}
+	if log := r.Logged(); strings.Count(log, "are taken for empty ones") != 2 || r.events() != "||||||||||" {
+		t.Error(log, r.events())
+	}
+}
+
 func TestStatuses(t *testing.T) {
 	r := start(t, nil)
 	const one = `[{"body":"x"}]`
@@ -285,10 +304,12 @@ func TestLines(t *testing.T) {
 		want, said string
 	}{
 		{nil, "Content-Type: application/x-ndjson", "{\"headers\":{\"k\":\"v\"},\"body\":\"a\"}\n\n{\"body\":\"é\"}", "k=v a|é|", ""},
-		{nil, "Content-Type: Application/JSONL; charset=utf-8", "{}", "|", ""},
-		{nil, "Content-Type: application/x-ndjson", "{}\n[]", "", "Bad request from client. the JSON is wrong: line 2 byte 1: an event in { } is expected, not '['"},
+		{nil, "Content-Type: Application/JSONL; charset=utf-8", "{body:''}", "|", ""},
+		{nil, "Content-Type: application/x-ndjson", "{body:x}\n[]", "", "Bad request from client. the JSON is wrong: line 2 byte 1: an event in { } is expected, not '['"},
 		{nil, "Content-Type: application/json", "{}\n{}", "", "Bad request from client. the JSON is wrong: byte 1:"},
-		{[]string{"handler.format = ndjson"}, "Content-Type: text/plain", "{}\n{}", "||", ""},
+		{[]string{"handler.format = ndjson"}, "Content-Type: text/plain", "{body:x}\n{headers:{}}", "x||", ""},
+		{nil, "Content-Type: application/x-ndjson", `{"message":"my log line"}`, "",
+			`Bad request from client. line 1 byte 25: the object has neither "body" nor "headers"; with handler.lines = body each line`},
 		{[]string{"handler.format = json"}, "Content-Type: application/x-ndjson", "[{}]", "|", ""},
 		{[]string{"handler.lines = body"}, "Content-Type: application/x-ndjson", "{\"level\":\"info\"}\nno json\r\n", "{\"level\":\"info\"}|no json|", ""},
 	} {
@@ -315,7 +336,8 @@ func TestBlobs(t *testing.T) {
 		{[]string{"handler = " + blobHandler}, "", "\x1f\x8b", "Content-Encoding: gzip", 200, "\x1f\x8b|"},
 		{[]string{"handler = " + blobHandler, "handler.mandatoryParameters = a,b"}, "?a=1&b=2", "x", "", 200, "a=1 b=2 x|"},
 		{[]string{"handler = " + blobHandler, "handler.mandatoryParameters = a,b"}, "?a=1", "x", "", 500, ""},
-		{[]string{"handler = " + blobHandler, "handler.mandatoryParameters = a, b"}, "?a=1&b=1", "x", "", 500, ""},
+		{[]string{"handler = " + blobHandler, "handler.mandatoryParameters = a, b ,,"}, "?a=1&b=1", "x", "", 200, "a=1 b=1 x|"},
+		{[]string{"handler = " + blobHandler, "handler.mandatoryParameters = a, b"}, "?a=1", "x", "", 500, ""},
 		{[]string{"handler = " + morphlineBlob, "handler.maxBlobLength = 3"}, "?a=1", "xyz", "Content-Type: image/png", 200, "a=1 Content-Type=image/png xyz|"},
 		{[]string{"handler = " + morphlineBlob, "handler.maxBlobLength = 3"}, "?a=1", "xyzw", "", 413, ""},
 	} {
@@ -356,8 +378,11 @@ func TestChannelsThatRefuse(t *testing.T) {
 		}
 	}
 	r.count(t, "5 1 0")
-	if log := r.Logged(); strings.Count(log, "The channels take events again") != 1 {
-		t.Error(log)
+	log := r.Logged()
+	for _, said := range []string{"The channels do not take events", "The channels take events again", "a channel can never hold it", "An interceptor fails", "Events are not taken"} {
+		if strings.Count(log, said) != 1 {
+			t.Errorf("%s: %s", said, log)
+		}
 	}
 }
 

@@ -43,7 +43,8 @@ type source struct {
 
 	connections, batches, accepted, bad *atomic.Int64
 
-	accepting, reading, refusing, forbidding, waiting, emitting supervise.Trouble
+	accepting, reading, refusing, forbidding, foreign, waiting supervise.Trouble
+	putting                                                    rpc.Putting
 }
 
 // A conn is a client's connection.
@@ -100,9 +101,10 @@ func listen(ctx context.Context, s *Settings, config *tls.Config, env flume.Env)
 		reading:    supervise.Trouble{Log: env.Log, Failing: "A client is disconnected for what it sent"},
 		refusing:   supervise.Trouble{Log: env.Log, Failing: "A request is refused; its sender is told so"},
 		forbidding: supervise.Trouble{Log: env.Log, Failing: "A client does not authenticate as it should; it is told so"},
+		foreign:    supervise.Trouble{Log: env.Log, Failing: "Objects that are no events are taken for empty ones, as in Flume; what they hold is lost"},
 		waiting:    supervise.Trouble{Log: env.Log, Failing: "Requests have to wait, for they hold as much as max-memory allows", Over: "No request waits for memory any more"},
-		emitting:   supervise.Trouble{Log: env.Log, Failing: "The channels do not take events; the senders are told so", Over: "The channels take events again"},
 	}
+	o.putting.Log(env.Log)
 	o.budget.Pressed = func(err error) {
 		if err == nil {
 			o.waiting.End()
@@ -243,11 +245,11 @@ func (s *source) put(ctx context.Context, b flume.Batch) error {
 		}
 		if err := s.emit(ctx, b); err != nil {
 			if ctx.Err() == nil { // else the agent stops, and the sender keeps the events
-				s.emitting.Report(slog.LevelWarn, err, 0)
+				s.putting.Failed(err)
 			}
 			return err
 		}
-		s.emitting.End()
+		s.putting.Taken()
 	}
 	s.accepted.Add(1)
 	return nil

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"os"
 	"strings"
 	"time"
 
@@ -30,6 +31,7 @@ type client struct {
 	start, pos, end int
 	units           int
 	lines           [][]byte // found and not yet emitted; they lie in buf
+	gone            bool     // a reply could not be written; what has come is emitted all the same
 }
 
 // A connection reads so many bytes at once, at first; then more where a read fills the buffer, up to busySize, and
@@ -58,13 +60,14 @@ func (c *client) run(ctx context.Context) error {
 		n, readErr := c.conn.Read(c.buf[c.end:])
 		c.end += n
 		bad := c.cut()
-		if err := c.pass(ctx); err != nil {
-			return nil // the client is gone, and with it the one who could be told
+		if bad == nil && readErr != nil && !errors.Is(readErr, os.ErrDeadlineExceeded) && !errors.Is(readErr, net.ErrClosed) {
+			bad = c.cutLast() // the client has ended, not the source
 		}
+		c.pass(ctx)
 		switch {
 		case errors.Is(bad, errTooLong):
 			reply := fmt.Sprintf("FAILED: Event exceeds the maximum length (%d chars, including newline)\n", c.source.settings.MaxLine)
-			_ = c.write(reply) // it is sent away in any case
+			c.write(reply)
 			return bad
 		case bad != nil:
 			return bad
@@ -99,6 +102,18 @@ func (c *client) cut() error {
 	return nil
 }
 
+// cutLast takes what follows the last newline for a line.
+func (c *client) cutLast() error {
+	if c.units > 0 {
+		c.lines = append(c.lines, c.buf[c.start:c.pos])
+		c.start, c.units = c.pos, 0
+	}
+	if c.pos < c.end { // a part of a character
+		return errMalformed
+	}
+	return nil
+}
+
 // compact makes room for the next read.
 func (c *client) compact() {
 	full := c.end == len(c.buf)
@@ -109,21 +124,18 @@ func (c *client) compact() {
 	}
 }
 
-// pass emits the lines and answers them. An error means that the client cannot be answered.
-func (c *client) pass(ctx context.Context) error {
+// pass emits the lines and answers them.
+func (c *client) pass(ctx context.Context) {
 	defer func() { c.lines = c.lines[:0] }()
 	for lines := c.lines; len(lines) > 0; {
 		n := min(len(lines), c.source.batch)
-		if err := c.offer(ctx, lines[:n]); err != nil {
-			return err
-		}
+		c.offer(ctx, lines[:n])
 		lines = lines[n:]
 	}
-	return nil
 }
 
 // offer emits lines as one batch and writes a reply for each.
-func (c *client) offer(ctx context.Context, lines [][]byte) error {
+func (c *client) offer(ctx context.Context, lines [][]byte) {
 	err := c.emit(ctx, c.events(lines))
 	switch {
 	case err == nil:
@@ -132,14 +144,12 @@ func (c *client) offer(ctx context.Context, lines [][]byte) error {
 		c.source.emitting.Report(slog.LevelWarn, err, 0)
 	}
 	if len(lines) == 1 || !errors.Is(err, flume.ErrFull) && !errors.Is(err, flume.ErrTooLarge) {
-		return c.answer(len(lines), err)
+		c.answer(len(lines), err)
+		return
 	}
 	for i := range lines { // nothing of the batch was taken
-		if err := c.offer(ctx, lines[i:i+1]); err != nil {
-			return err
-		}
+		c.offer(ctx, lines[i:i+1])
 	}
-	return nil
 }
 
 // events makes a batch of lines. The bodies are cut from one allocation.
@@ -153,27 +163,30 @@ func (c *client) events(lines [][]byte) flume.Batch {
 	for i, line := range lines {
 		from := len(all)
 		all = c.encoding.text(all, line)
-		all = all[:len(all)-1] // the newline
+		if len(all) > from && all[len(all)-1] == '\n' { // the last line of a client may have none
+			all = all[:len(all)-1]
+		}
 		b[i].Body = all[from:len(all):len(all)]
 	}
 	return b
 }
 
 // answer writes the replies to n lines that had the same fate.
-func (c *client) answer(n int, err error) error {
+func (c *client) answer(n int, err error) {
 	switch {
 	case err != nil:
 		line := "FAILED: " + strings.ReplaceAll(err.Error(), "\n", " ") + "\n"
-		return c.write(strings.Repeat(line, n))
+		c.write(strings.Repeat(line, n))
 	case c.source.settings.Ack:
-		return c.write(strings.Repeat("OK\n", n))
+		c.write(strings.Repeat("OK\n", n))
 	}
-	return nil
 }
 
-func (c *client) write(reply string) error {
-	_, err := c.conn.Write(c.encoding.reply(reply))
-	return err
+func (c *client) write(reply string) {
+	if !c.gone {
+		_, err := c.conn.Write(c.encoding.reply(reply))
+		c.gone = err != nil
+	}
 }
 
 // leave ends the connection in such a way that the last reply arrives: closing while the client still sends would take it back.

@@ -8,8 +8,8 @@
 //	bad bytes  ─▶             closed without a reply: bytes that are no characters of the encoding
 //
 // A line ends with \n; \r stays in the body, and an empty line is an event with an empty body. The longest line, with
-// its newline, is counted in UTF-16 units, as in Java. What follows the last newline when a client closes is not an
-// event. A failure is replied whatever ack-every-event says, and the connection stays.
+// its newline, is counted in UTF-16 units, as in Java. What follows the last newline when a client closes is a line
+// too (in Flume it is lost); when the source stops it is the client's, who has no reply. A failure is replied whatever ack-every-event says, and the connection stays.
 //
 // Lines that have arrived together are emitted as one batch, and answered one by one in their order. Where the channels
 // have no room for the batch its lines are offered one by one, as Flume does it, so that each reply tells the truth.

@@ -84,6 +84,43 @@ func answered(t testing.TB, address, text string) string {
 
 const overlong = "FAILED: Event exceeds the maximum length (10 chars, including newline)\n"
 
+// A client that takes no reply and is gone, with or without a word, leaves its last lines here.
+func TestGoneWithoutReplies(t *testing.T) {
+	env := flumetest.NewEnv()
+	env.TransactionCapacity = 1
+	var in flumetest.Inbox
+	address := running(t, env, &in)
+	conn := dial(t, address)
+	if _, err := conn.Write([]byte("a\nb\nc")); err != nil {
+		t.Fatal(err)
+	}
+	in.Await(t, 2)
+	if err := errors.Join(conn.SetLinger(0), conn.Close()); err != nil { // a reset
+		t.Fatal(err)
+	}
+	if got := flumetest.Bodies(in.Await(t, 3)); !slices.Equal(got, []string{"a", "b", "c"}) {
+		t.Errorf("%q", got)
+	}
+}
+
+// A reply that cannot be written costs none of the lines that have come.
+func TestRepliesCannotBeWritten(t *testing.T) {
+	near, far := net.Pipe()
+	env := flumetest.NewEnv()
+	env.TransactionCapacity = 1
+	s := flumetest.OpenIn(t, env, Kind, "bind = 127.0.0.1", "port = 0")
+	defer s.Close()
+	go func() {
+		far.Write([]byte("a\nb\nc")) // the other side of a pipe that is closed while replies are written
+		far.Close()
+	}()
+	var in flumetest.Inbox
+	s.(*source).serve(t.Context(), near, in.Emit)
+	if got := flumetest.Bodies(in.Await(t, 3)); !slices.Equal(got, []string{"a", "b", "c"}) {
+		t.Errorf("%q", got)
+	}
+}
+
 func TestLines(t *testing.T) {
 	for _, x := range []struct {
 		name     string
@@ -96,7 +133,12 @@ func TestLines(t *testing.T) {
 		{"several at once", nil, "a\nb\nc\n", []string{"a", "b", "c"}, "OK\nOK\nOK\n"},
 		{"a carriage return stays", nil, "a\r\n", []string{"a\r"}, "OK\n"},
 		{"empty lines", nil, "\n\n", []string{"", ""}, "OK\nOK\n"},
-		{"what follows the last newline", nil, "a\nb", []string{"a"}, "OK\n"},
+		{"what follows the last newline", nil, "a\nb", []string{"a", "b"}, "OK\nOK\n"},
+		{"no newline at all", nil, "b", []string{"b"}, "OK\n"},
+		{"just short enough, without a newline", []string{"max-line-length = 10"}, "123456789", []string{"123456789"}, "OK\n"},
+		{"without a newline in UTF-16", []string{"encoding = UTF-16"}, "\xff\xfea\x00\x05\x01", []string{"aą"}, "\xfe\xff\x00O\x00K\x00\n"},
+		{"a mark only", []string{"encoding = UTF-16"}, "\xff\xfe", nil, ""},
+		{"without a newline and without acknowledgement", []string{"ack-every-event = false"}, "a\nb", []string{"a", "b"}, ""},
 		{"nothing", nil, "", nil, ""},
 		{"without acknowledgement", []string{"ack-every-event = false"}, "a\nb\n", []string{"a", "b"}, ""},
 		{"just short enough", []string{"max-line-length = 10"}, "123456789\n", []string{"123456789"}, "OK\n"},
