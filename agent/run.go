@@ -41,6 +41,7 @@ type run struct {
 	channels map[*channelPart]*channelRun
 	runners  []*runner
 	first    sync.WaitGroup // the first attempts of all components
+	late     string         // what was waited for when patience ended
 }
 
 func (r *run) channel(soft context.Context, p *channelPart) *channelRun {
@@ -60,7 +61,7 @@ func (r *run) channel(soft context.Context, p *channelPart) *channelRun {
 				return nil, err
 			}
 			c.counters.Started(log)
-			c.outlet = newOutlet(ch, p.name, c.counters)
+			c.outlet = r.newOutlet(soft, ch, p.name, c.counters)
 			close(c.open)
 			tried()
 			return ch, nil
@@ -81,8 +82,8 @@ func (r *run) channel(soft context.Context, p *channelPart) *channelRun {
 	return c
 }
 
-func newOutlet(ch flume.Channel, name string, c *stats.Counters) *outlet {
-	o := &outlet{Channel: ch, name: name,
+func (r *run) newOutlet(soft context.Context, ch flume.Channel, name string, c *stats.Counters) *outlet {
+	o := &outlet{Channel: ch, name: name, soft: soft, patience: r.o.StopTimeout / 6,
 		putAttempt: c.Counter("EventPutAttemptCount"), putSuccess: c.Counter("EventPutSuccessCount"),
 		takeAttempt: c.Counter("EventTakeAttemptCount"), takeSuccess: c.Counter("EventTakeSuccessCount")}
 	v, ok := ch.(flume.Volatile)
@@ -426,6 +427,9 @@ func (r *run) patience(done <-chan struct{}, what string) {
 	case <-done:
 		return
 	case <-r.hard.Done():
+	}
+	if r.late == "" {
+		r.late = what
 	}
 	timer := time.NewTimer(grace)
 	defer timer.Stop()
