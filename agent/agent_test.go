@@ -242,8 +242,31 @@ func TestLostEventsAreSaid(t *testing.T) {
 		if took := time.Since(from); took != 30*time.Second {
 			t.Errorf("stopping took %v", took)
 		}
-		if log.count("level=ERROR") != 1 || log.count("channel=c1 events=3") != 1 {
+		if log.count("level=ERROR") != 1 || log.count("channel=c1 events=3") != 1 || log.count("not delivered in time") != 1 {
 			t.Errorf("the log does not say what is lost:\n%s", &log)
+		}
+	})
+}
+
+func TestLostEventsOfAChannelWithoutASink(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log logBuffer
+		kit, _ := flow(func(flume.Env) (flume.Source, error) {
+			return fakeSource{run: func(ctx context.Context, emit flume.Emit) error {
+				if err := emit(ctx, events("a b c")); err != nil {
+					t.Error(err)
+				}
+				<-ctx.Done()
+				return nil
+			}}, nil
+		}, discard)
+		_, stop := start(t, kit, strings.ReplaceAll(oneFlow, "a1.sinks = k1", ""), log.use)
+		pass(time.Minute)
+		if err := stop(); err == nil || !strings.Contains(err.Error(), "3 events were not delivered and are lost") {
+			t.Errorf("got %v", err)
+		}
+		if log.count("events are lost: no sink takes them, and") != 1 {
+			t.Errorf("the log does not say why events are lost:\n%s", &log)
 		}
 	})
 }

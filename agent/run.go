@@ -421,6 +421,13 @@ func (w *wiring) users(c *channelPart) string {
 	return "[" + strings.Join(names, ", ") + "]"
 }
 
+// drained reports whether a sink takes from a channel.
+func (w *wiring) drained(c *channelPart) bool {
+	return slices.ContainsFunc(w.groups, func(g *groupPart) bool {
+		return slices.ContainsFunc(g.sinks, func(s *sinkPart) bool { return s.channel == c })
+	})
+}
+
 // patience waits for done; when patience has ended, a little longer only.
 func (r *run) patience(done <-chan struct{}, what string) {
 	select {
@@ -457,7 +464,11 @@ func (r *run) leftover() (lost int64) {
 		}
 		if n := c.outlet.putSuccess.Load() - c.outlet.takeSuccess.Load(); n > 0 {
 			lost += n
-			r.o.Log.Error("events are lost: they were not delivered in time, and the channel is gone with the process", "channel", p.name, "events", n)
+			why := "they were not delivered in time"
+			if !r.w.drained(p) {
+				why = "no sink takes them"
+			}
+			r.o.Log.Error("events are lost: "+why+", and the channel is gone with the process", "channel", p.name, "events", n)
 		}
 	}
 	return lost
