@@ -130,6 +130,7 @@ func (a *Agent) Run(ctx context.Context, onRunning func()) error {
 		}
 	}()
 	<-soft.Done()
+	began := time.Now()
 
 	patience := time.AfterFunc(a.o.StopTimeout, a.end)
 	defer patience.Stop()
@@ -155,7 +156,11 @@ func (a *Agent) Run(ctx context.Context, onRunning func()) error {
 	case lost > 0:
 		err = errors.Join(fmt.Errorf("stopping: %d events were not delivered and are lost", lost), err)
 	case a.hard.Err() != nil:
-		err = errors.Join(errors.New("stopping was cut short"), err)
+		cut := errors.New("stopping was cut short")
+		if r.late != "" {
+			cut = fmt.Errorf("stopping was cut short after %v, when %s had not ended", time.Since(began).Round(100*time.Millisecond), r.late)
+		}
+		err = errors.Join(cut, err)
 	}
 	return err
 }

@@ -142,11 +142,79 @@ func TestStoppingIsCutShort(t *testing.T) {
 		synctest.Wait()
 		// What the test puts in is not counted as put; the agent counts what its sources put.
 		from := time.Now()
-		if err := stop(); err == nil || !strings.Contains(err.Error(), "cut short") {
+		if err := stop(); err == nil || err.Error() != "stopping was cut short after 10s, when sink k1 had not ended" {
 			t.Errorf("got %v", err)
 		}
 		if took := time.Since(from); took != 10*time.Second {
 			t.Errorf("stopping took %v", took)
+		}
+	})
+}
+
+// A put that is a sending to a machine that does not answer ends soon after the agent has begun to stop, and those
+// behind it sooner; when the machine answers again they are committed.
+func TestStoppingGivesUpWhatIsSent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var emitted ledger[error]
+		kit, _ := flow(func(flume.Env) (flume.Source, error) {
+			return fakeSource{run: func(ctx context.Context, emit flume.Emit) error {
+				for range 3 {
+					emitted.note(emit(context.WithoutCancel(ctx), events("a")))
+				}
+				return nil
+			}}, nil
+		}, discard)
+		_, stop := start(t, kit, oneFlow+"a1.channels.c1.durable = true\na1.channels.c1.remote = true\na1.channels.c1.fail = hang")
+		pass(time.Hour)
+		if n := len(emitted.list()); n > 0 {
+			t.Errorf("%d batches are given up though the agent does not stop", n)
+		}
+		from := time.Now()
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(from); took != 6*time.Second {
+			t.Errorf("stopping took %v", took)
+		}
+		all := emitted.list()
+		if len(all) != 3 {
+			t.Fatalf("%d batches have an answer", len(all))
+		}
+		for i, within := range []string{"5s", "1s"} {
+			if err := all[i]; err == nil || err.Error() != "committing 1 events to channel c1: the agent stops, and there was no answer within "+within {
+				t.Errorf("got %v", err)
+			}
+		}
+		if all[2] != nil {
+			t.Error(all[2])
+		}
+	})
+}
+
+// What is sent and answered in time is committed, though the agent stops.
+func TestStoppingWaitsForWhatIsSent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var emitted ledger[error]
+		kit, opened := flow(func(flume.Env) (flume.Source, error) {
+			return fakeSource{run: func(ctx context.Context, emit flume.Emit) error {
+				<-ctx.Done()
+				for range 8 { // a second each
+					emitted.note(emit(context.WithoutCancel(ctx), events("a")))
+				}
+				return nil
+			}}, nil
+		}, discard)
+		_, stop := start(t, kit, oneFlow+"a1.channels.c1.durable = true\na1.channels.c1.remote = true\na1.channels.c1.fail = slow")
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+		for _, err := range emitted.list() {
+			if err != nil {
+				t.Error(err)
+			}
+		}
+		if n := len(emitted.list()); n != 8 || !opened["c1"].closed {
+			t.Errorf("%d batches have an answer", n)
 		}
 	})
 }
@@ -174,8 +242,31 @@ func TestLostEventsAreSaid(t *testing.T) {
 		if took := time.Since(from); took != 30*time.Second {
 			t.Errorf("stopping took %v", took)
 		}
-		if log.count("level=ERROR") != 1 || log.count("channel=c1 events=3") != 1 {
+		if log.count("level=ERROR") != 1 || log.count("channel=c1 events=3") != 1 || log.count("not delivered in time") != 1 {
 			t.Errorf("the log does not say what is lost:\n%s", &log)
+		}
+	})
+}
+
+func TestLostEventsOfAChannelWithoutASink(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log logBuffer
+		kit, _ := flow(func(flume.Env) (flume.Source, error) {
+			return fakeSource{run: func(ctx context.Context, emit flume.Emit) error {
+				if err := emit(ctx, events("a b c")); err != nil {
+					t.Error(err)
+				}
+				<-ctx.Done()
+				return nil
+			}}, nil
+		}, discard)
+		_, stop := start(t, kit, strings.ReplaceAll(oneFlow, "a1.sinks = k1", ""), log.use)
+		pass(time.Minute)
+		if err := stop(); err == nil || !strings.Contains(err.Error(), "3 events were not delivered and are lost") {
+			t.Errorf("got %v", err)
+		}
+		if log.count("events are lost: no sink takes them, and") != 1 {
+			t.Errorf("the log does not say why events are lost:\n%s", &log)
 		}
 	})
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/sluice-io/sluice/flume"
 	"github.com/sluice-io/sluice/internal/supervise"
@@ -52,6 +53,9 @@ type outlet struct {
 	name     string
 	volatile bool
 	remote   bool
+	soft     context.Context
+	patience time.Duration // of a commit that is a sending, when soft has ended
+	silent   atomic.Bool   // one has been given up: the others get a fifth
 
 	putAttempt, putSuccess, takeAttempt, takeSuccess *atomic.Int64
 }
@@ -81,7 +85,7 @@ type refusal struct {
 }
 
 // emit is the flume.Emit of the source. Put waits as long as the source's ctx lets it; a Commit that has begun ends
-// with the agent's patience only.
+// with the agent's patience only, and one that sends to another machine soon after the agent has begun to stop.
 func (in *inlet) emit(ctx context.Context, b flume.Batch) (err error) {
 	if len(b) == 0 {
 		return nil
@@ -230,7 +234,23 @@ func (in *inlet) settleOne(i int, txs []flume.Transaction, routes *flume.Routes)
 
 // settle commits n events that were put.
 func (c *outlet) settle(hard context.Context, tx flume.Transaction, n int) error {
-	if err := tx.Commit(hard); err != nil {
+	ctx := hard
+	if c.remote {
+		var end context.CancelCauseFunc
+		ctx, end = context.WithCancelCause(hard)
+		defer end(nil)
+		defer context.AfterFunc(c.soft, func() {
+			patience := c.patience
+			if c.silent.Load() {
+				patience /= 5 // a source that cannot ask anybody again still tries
+			}
+			if supervise.Sleep(ctx, patience) == nil {
+				c.silent.Store(true)
+				end(fmt.Errorf("the agent stops, and there was no answer within %v", patience))
+			}
+		})()
+	}
+	if err := tx.Commit(ctx); err != nil {
 		return fmt.Errorf("committing %d events to channel %s: %w", n, c.name, err)
 	}
 	c.putSuccess.Add(int64(n))

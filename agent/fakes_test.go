@@ -26,11 +26,12 @@ type memory struct {
 	held   int // reserved by puts and taken by takes
 	wake   chan struct{}
 	closed bool
+	hung   int // commits
 }
 
 type memorySettings struct {
 	capacity, transactionCapacity int
-	fail                          string // open, put, commit or take: what does not work; slow: a commit takes a second
+	fail                          string // open, put, commit or take: what does not work; slow: a commit takes a second; hang: two, as long as they may
 	durable, remote               bool
 }
 
@@ -106,6 +107,13 @@ func (m *memory) Take(ctx context.Context, l flume.Limits) (flume.Transaction, e
 	return &transaction{m: m, b: b}, nil
 }
 
+func (m *memory) hangs() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.hung++
+	return m.hung < 3
+}
+
 func (m *memory) Close() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -135,8 +143,11 @@ func (t *transaction) Commit(ctx context.Context) error {
 	if t.m.settings.fail == "slow" {
 		time.Sleep(time.Second)
 	}
+	if t.m.settings.fail == "hang" && t.put && t.m.hangs() {
+		<-ctx.Done()
+	}
 	if ctx.Err() != nil {
-		return ctx.Err()
+		return context.Cause(ctx)
 	}
 	if t.m.settings.fail == "commit" && t.put {
 		return errors.New("commit is out of order")

@@ -41,6 +41,7 @@ type run struct {
 	channels map[*channelPart]*channelRun
 	runners  []*runner
 	first    sync.WaitGroup // the first attempts of all components
+	late     string         // what was waited for when patience ended
 }
 
 func (r *run) channel(soft context.Context, p *channelPart) *channelRun {
@@ -60,7 +61,7 @@ func (r *run) channel(soft context.Context, p *channelPart) *channelRun {
 				return nil, err
 			}
 			c.counters.Started(log)
-			c.outlet = newOutlet(ch, p.name, c.counters)
+			c.outlet = r.newOutlet(soft, ch, p.name, c.counters)
 			close(c.open)
 			tried()
 			return ch, nil
@@ -81,8 +82,8 @@ func (r *run) channel(soft context.Context, p *channelPart) *channelRun {
 	return c
 }
 
-func newOutlet(ch flume.Channel, name string, c *stats.Counters) *outlet {
-	o := &outlet{Channel: ch, name: name,
+func (r *run) newOutlet(soft context.Context, ch flume.Channel, name string, c *stats.Counters) *outlet {
+	o := &outlet{Channel: ch, name: name, soft: soft, patience: r.o.StopTimeout / 6,
 		putAttempt: c.Counter("EventPutAttemptCount"), putSuccess: c.Counter("EventPutSuccessCount"),
 		takeAttempt: c.Counter("EventTakeAttemptCount"), takeSuccess: c.Counter("EventTakeSuccessCount")}
 	v, ok := ch.(flume.Volatile)
@@ -420,12 +421,22 @@ func (w *wiring) users(c *channelPart) string {
 	return "[" + strings.Join(names, ", ") + "]"
 }
 
+// drained reports whether a sink takes from a channel.
+func (w *wiring) drained(c *channelPart) bool {
+	return slices.ContainsFunc(w.groups, func(g *groupPart) bool {
+		return slices.ContainsFunc(g.sinks, func(s *sinkPart) bool { return s.channel == c })
+	})
+}
+
 // patience waits for done; when patience has ended, a little longer only.
 func (r *run) patience(done <-chan struct{}, what string) {
 	select {
 	case <-done:
 		return
 	case <-r.hard.Done():
+	}
+	if r.late == "" {
+		r.late = what
 	}
 	timer := time.NewTimer(grace)
 	defer timer.Stop()
@@ -453,7 +464,11 @@ func (r *run) leftover() (lost int64) {
 		}
 		if n := c.outlet.putSuccess.Load() - c.outlet.takeSuccess.Load(); n > 0 {
 			lost += n
-			r.o.Log.Error("events are lost: they were not delivered in time, and the channel is gone with the process", "channel", p.name, "events", n)
+			why := "they were not delivered in time"
+			if !r.w.drained(p) {
+				why = "no sink takes them"
+			}
+			r.o.Log.Error("events are lost: "+why+", and the channel is gone with the process", "channel", p.name, "events", n)
 		}
 	}
 	return lost

@@ -494,9 +494,7 @@ func (a *assembly) uses(c *channelPart) (n int) {
 	if slices.ContainsFunc(a.w.sources, func(s *sourcePart) bool { return slices.Contains(s.channels, c) }) {
 		n++
 	}
-	if slices.ContainsFunc(a.w.groups, func(g *groupPart) bool {
-		return slices.ContainsFunc(g.sinks, func(s *sinkPart) bool { return s.channel == c })
-	}) {
+	if a.w.drained(c) {
 		n++
 	}
 	return n

@@ -539,6 +539,39 @@ func TestCloseWithoutBroker(t *testing.T) {
 	}
 }
 
+// A put that is given up while the broker is away ends at once, leaves its room to others and does not keep Close
+// waiting.
+func TestGivenUp(t *testing.T) {
+	c := cluster(t, kfake.SeedTopics(1, topic))
+	e := newEnv(t)
+	open, err := flumetest.TryOpen(t, e, Kind, "kafka.bootstrap.servers = "+servers(c))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ch := open.(*channel)
+	fill(t, ch, flumetest.Events(0, 5))
+	c.Close()
+	tx, err := ch.Put(t.Context(), flumetest.Events(5, 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, giveUp := context.WithCancelCause(t.Context())
+	why := errors.New("the agent stops")
+	time.AfterFunc(100*time.Millisecond, func() { giveUp(why) }) // under way by then, or not: both are given up
+	begin := time.Now()
+	if err := tx.Commit(ctx); !errors.Is(err, why) {
+		t.Errorf("a put that was given up returned %v", err)
+	}
+	tx.Rollback()
+	if ch.room.used != 0 {
+		t.Errorf("%d bytes of room are taken", ch.room.used)
+	}
+	shut(t, ch)
+	if took := time.Since(begin); took > 10*time.Second {
+		t.Errorf("it took %v", took)
+	}
+}
+
 // Puts have together no more than buffer.memory, and are served in the order of coming; one that is larger has it alone.
 func TestRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

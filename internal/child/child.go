@@ -11,7 +11,7 @@
 //
 // In has deadlines, and Out can be read until a time. Stderr is always read, so that a program can never wait for somebody to read it; of its
 // lines 100 are said at once and ten each second after that, each of 2,000 bytes at most, with the number of those that
-// were not.
+// were not, said less and less often while a flood lasts, down to once a minute.
 package child
 
 import (

@@ -208,3 +208,45 @@ func TestFlood(t *testing.T) {
 		}
 	})
 }
+
+// While a flood lasts, what is not shown is said less and less often, and again at once when there is another one.
+func TestLongFlood(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var said notes
+		f := filter{say: said.say}
+		sums := func() (times, hidden, shown int) {
+			for _, l := range said.lines {
+				var n int
+				if _, err := fmt.Sscanf(l, "(%d lines are not shown)", &n); err == nil {
+					times, hidden = times+1, hidden+n
+				} else {
+					shown++
+				}
+			}
+			said.lines = nil
+			return times, hidden, shown
+		}
+		const lines = 60_000
+		flood := func(n int) {
+			for i := range n {
+				f.line(fmt.Sprint("line ", i))
+				time.Sleep(10 * time.Millisecond)
+			}
+		}
+		flood(lines) // ten minutes
+		if times, _, shown := sums(); times != 15 || shown < 6000 || shown > 6200 {
+			t.Errorf("%d lines are shown, and that others are not is said %d times", shown, times)
+		}
+		time.Sleep(time.Hour)
+		f.line("quiet")
+		if times, _, _ := sums(); times != 1 {
+			t.Errorf("after the flood that lines were not shown is said %d times", times)
+		}
+		time.Sleep(time.Hour)
+		flood(400) // four seconds
+		f.tell()
+		if times, hidden, shown := sums(); times < 3 || hidden+shown != 400 {
+			t.Errorf("of 400 lines %d are shown, and that %d are not is said %d times", shown, hidden, times)
+		}
+	})
+}

@@ -12,6 +12,8 @@ const (
 	longest = 2000 // bytes of a line that is said
 	burst   = 100  // lines that may be said at once
 	perLine = 100 * time.Millisecond
+
+	leastTell, mostTell = time.Second, time.Minute // between two times that it is said how many lines are hidden
 )
 
 // A filter passes on as many lines as one may say.
@@ -20,6 +22,8 @@ type filter struct {
 	last   string
 	due    time.Time // when all lines so far are paid for, one perLine
 	hidden int
+	told   time.Time     // when that was said
+	wait   time.Duration // until it is said again; zero when all lines were paid for
 }
 
 // line is called for each line.
@@ -30,14 +34,17 @@ func (f *filter) line(text string) {
 	}
 	now := time.Now()
 	if f.due.Before(now) {
-		f.due = now
+		f.due, f.wait = now, 0
 	}
 	if f.due.Sub(now) > burst*perLine-perLine {
 		f.hidden++
 		return
 	}
 	f.due = f.due.Add(perLine)
-	f.tell()
+	if f.hidden > 0 && now.Sub(f.told) >= f.wait {
+		f.tell()
+		f.told, f.wait = now, min(max(2*f.wait, leastTell), mostTell)
+	}
 	f.say(text)
 }
 

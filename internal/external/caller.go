@@ -132,13 +132,21 @@ func (c *Caller) running() error {
 		return nil
 	}
 	if wait := time.Until(c.again); wait > 0 {
-		return fmt.Errorf("the program is started again in %v: %w", wait.Round(100*time.Millisecond), c.broke)
+		return fmt.Errorf("the program is started again%s: %w", in(wait), c.broke)
 	}
 	if err := c.start(); err != nil {
 		c.broke, c.again = err, time.Now().Add(c.waits.Next())
 		return err
 	}
 	return nil
+}
+
+// in says how long it is until something happens; nothing where that is about now.
+func in(wait time.Duration) string {
+	if wait = wait.Round(100 * time.Millisecond); wait > 0 {
+		return " in " + wait.String()
+	}
+	return ""
 }
 
 // end ends a program that cannot be used any more, and says why.

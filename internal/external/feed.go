@@ -174,7 +174,9 @@ func (r *reading) take(ctx context.Context, line []byte, bad error) bool {
 	if err != nil {
 		r.bad.Add(1)
 		err = misread(r.name, r.lines.number, line, err)
-		r.reading.Report(slog.LevelWarn, err, 0)
+		if m.id != nil { // of one without, a dead letter says it
+			r.reading.Report(slog.LevelWarn, err, 0)
+		}
 	}
 	switch {
 	case m.id != nil:

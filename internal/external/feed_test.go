@@ -80,10 +80,10 @@ func TestFeed(t *testing.T) {
 		{"ids", `{"id":"x","body":"a"}` + "\n" + `{"body":"b"}` + "\n" + `{"events":[{"body":"c"},{"body":"d"}],"id":2}` + "\n" + `{"id":3,"events":[]}` + "\n", "a|b|c d",
 			`told {"id":"x","ok":true}` + "\n" + `told {"id":2,"ok":true}` + "\n" + `told {"id":3,"ok":true}` + "\n", ""},
 		{"a bad line", "hello\n" + `{"body":"b"}` + "\n" + `{"ok":true}` + "\n{}\n", "b",
-			"A line of the program cannot be taken", `line 1 that NAME has printed: byte 1: expecting {, and there is "hello" hello line 1 / ` +
+			"", `line 1 that NAME has printed: byte 1: expecting {, and there is "hello" hello line 1 / ` +
 				`line 3 that NAME has printed: a source gives events, and no answers {"ok":true} line 3 / line 4 that NAME has printed: it has no events {} line 4`},
 		{"a bad line with an id", `{"id":5,"events":[{"bdy":"b"}]}` + "\n" + `{"body":"b"}` + "\n", "b",
-			`told {"id":5,"error":"line 1 that NAME has printed: byte 26: events[0].bdy: there is no such field; there are headers, body, base64"}` + "\n", ""},
+			"A line of the program cannot be taken\n" + `told {"id":5,"error":"line 1 that NAME has printed: byte 26: events[0].bdy: there is no such field; there are headers, body, base64"}` + "\n", ""},
 		{"a long line with an id", `{"id":5,"body":"` + long + `"}` + "\n" + `{"body":"b"}` + "\n", "b",
 			`it is longer than maxLineBytes, 4096"}` + "\n", ""},
 		{"a long line", long + "\n" + `{"body":"b"}` + "\n", "b", "", "which begins with"},
@@ -108,6 +108,9 @@ func TestFeed(t *testing.T) {
 				if quoted := strings.ReplaceAll(strings.ReplaceAll(line, `\`, `\\`), `"`, `\"`); !strings.Contains(log, quoted) {
 					t.Errorf("%s\nhas no %s", log, line)
 				}
+			}
+			if said := strings.Count(log, "A line of the program cannot be taken"); said > 0 && x.rejected != "" {
+				t.Errorf("%s\nsays %d times what the dead letters say too", log, said)
 			}
 			if !strings.Contains(log, "The program is done") {
 				t.Error(log)

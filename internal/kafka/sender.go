@@ -276,7 +276,7 @@ func (s *Sender) ship(ctx context.Context, v *voyage, list []int) (refused []int
 	select {
 	case <-r.done:
 	case <-ctx.Done():
-		return nil, fmt.Errorf("sending to Kafka: %w", ctx.Err())
+		return nil, fmt.Errorf("sending to Kafka: %w", context.Cause(ctx))
 	}
 	if len(r.failed) == 0 {
 		return nil, nil
