@@ -119,6 +119,35 @@ func TestDamagedPositions(t *testing.T) {
 	}
 }
 
+// A position file that was emptied, as a Flume that is killed may leave it, or broken off: the journal beside it is whole.
+func TestJournalBesideDamagedPositions(t *testing.T) {
+	for name, c := range map[string]struct {
+		left func(b []byte) []byte
+		said string
+	}{
+		"emptied":    {func([]byte) []byte { return nil }, "The position file is empty: what the journal beside it says is used"},
+		"broken off": {func(b []byte) []byte { return b[:len(b)-30] }, "The position file is damaged"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t)
+			s.add("app.log", lines(0, 100))
+			r := s.run()
+			all(t, r, 0, 100)
+			r.Stop()
+			s.must(r.Close())
+			text, err := os.ReadFile(s.positions())
+			s.must(err)
+			s.must(os.WriteFile(s.positions(), c.left(text), 0o644))
+			s.add("app.log", lines(100, 3))
+			r = s.run()
+			all(t, r, 100, 3)
+			if log := r.Logged(); !strings.Contains(log, c.said) {
+				t.Error(log)
+			}
+		})
+	}
+}
+
 // A kill leaves the journal as it is: with a torn line, and with a position file of an earlier moment.
 func TestKilled(t *testing.T) {
 	s := newSite(t, "writePosInterval = 3600000")

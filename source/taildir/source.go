@@ -1,6 +1,7 @@
 package taildir
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -111,18 +112,25 @@ func (s *source) restore(path string) error {
 	known, ours := parseJournal(lines, sumOf(text))
 	if !there || !ours {
 		positions, err := parsePositions(text)
+		blank := there && len(bytes.TrimSpace(text)) == 0
 		if err != nil {
-			s.log.Warn("The position file is damaged: what stands before the damage is used, files without a position are read from their beginning",
+			s.log.Warn("The position file is damaged: what stands before the damage is used, and what the journal beside it says of other files; the rest is read from the beginning",
 				"file", path, "positions", len(positions), "copy", path+".bad", "error", err)
 			if err := replace(path+".bad", text); err != nil {
 				return fmt.Errorf("keeping a copy of the damaged position file: %w", err)
 			}
+		} else if blank && len(known) > 0 {
+			s.log.Warn("The position file is empty: what the journal beside it says is used", "file", path, "journal", s.journal.path, "files", len(known))
 		}
 		asOf := int64(0)
 		if i, err := stat(path); err == nil {
 			asOf = i.changed
 		}
-		known = agreed(positions, known, asOf)
+		said := agreed(positions, known, asOf)
+		if err != nil || blank {
+			said = append(said, unsaid(positions, known)...)
+		}
+		known = said
 	}
 	for _, r := range known {
 		s.last++
@@ -157,6 +165,14 @@ func agreed(positions []position, known []record, asOf int64) []record {
 		out = append(out, r)
 	}
 	return out
+}
+
+// unsaid is what the journal knows of files of which a position file says nothing that was emptied or broken off. A
+// Flume that has read on since did so beyond these positions, so that lines may repeat and none is missed.
+func unsaid(positions []position, known []record) []record {
+	return slices.DeleteFunc(slices.Clone(known), func(k record) bool {
+		return slices.ContainsFunc(positions, func(p position) bool { return k.Inode == p.inode && sameName(k.File, p.path) })
+	})
 }
 
 func (s *source) newStream(id uint64, r record) *stream {
