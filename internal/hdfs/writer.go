@@ -234,14 +234,11 @@ func (w *writer) enqueue(ctx context.Context, k *packet) error {
 // await waits until the state is as the caller wants it, which it is asked under the lock.
 func (w *writer) await(ctx context.Context, ready func() bool) error {
 	for {
-		if err := w.lost(); err != nil {
-			return err
-		}
 		w.mu.Lock()
-		ok := ready()
+		err, ok := w.ended(), ready() // at one moment: a file that ends has nothing waiting either
 		w.mu.Unlock()
-		if ok {
-			return nil
+		if err != nil || ok {
+			return err
 		}
 		select {
 		case <-w.news:
@@ -256,6 +253,11 @@ func (w *writer) await(ctx context.Context, ready func() bool) error {
 func (w *writer) lost() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	return w.ended()
+}
+
+// ended is lost with the lock held.
+func (w *writer) ended() error {
 	if w.err == nil && w.ctx.Err() != nil && !w.closed {
 		return fs.ErrClosed
 	}
