@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -44,11 +43,7 @@ type source struct {
 	unread   *atomic.Int64 // EventReadFail
 	failed   *atomic.Int64 // GenericProcessingFail
 
-	closed context.Context
-	close  context.CancelFunc
-	mu     sync.Mutex
-	ran    chan struct{} // of a Run under way or over: closed when it is over
-	shut   bool
+	term supervise.Term
 }
 
 const (
@@ -80,23 +75,16 @@ func openSource(s *Settings, env flume.Env) (*source, error) {
 		return nil, errors.Join(err, r.lock.Release())
 	}
 	r.tracker.path = join(r.marks, trackerName)
-	r.closed, r.close = context.WithCancel(context.Background())
 	return r, nil
 }
 
 func (s *source) Run(ctx context.Context, emit flume.Emit) error {
-	s.mu.Lock()
-	if s.shut {
-		s.mu.Unlock()
+	ctx, leave, ok := s.term.Begin(ctx)
+	if !ok {
 		return nil
 	}
-	s.ran = make(chan struct{})
-	s.mu.Unlock()
-	defer close(s.ran)
+	defer leave()
 	defer s.tracker.close()
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(s.closed, cancel)()
 	s.goOn(ctx, emit)
 	for ctx.Err() == nil {
 		began := time.Now()
@@ -362,16 +350,8 @@ func batch(bodies [][]byte, headers flume.Headers) flume.Batch {
 }
 
 func (s *source) Close() error {
-	s.close()
-	s.mu.Lock()
-	ran, again := s.ran, s.shut
-	s.shut = true
-	s.mu.Unlock()
-	if again {
+	if !s.term.End() {
 		return nil
-	}
-	if ran != nil {
-		<-ran
 	}
 	return s.lock.Release()
 }

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -52,11 +51,7 @@ type source struct {
 	unread    *atomic.Int64 // EventReadFail
 	failed    *atomic.Int64 // GenericProcessingFail
 
-	closed context.Context
-	close  context.CancelFunc
-	mu     sync.Mutex
-	ran    chan struct{} // of a Run under way or over: closed when it is over
-	shut   bool
+	term supervise.Term
 }
 
 const (
@@ -92,7 +87,6 @@ func openSource(s *Settings, env flume.Env) (*source, error) {
 	for i, g := range s.groups {
 		r.folders = append(r.folders, &folder{group: i, dir: g.dir, matcher: g.pattern.Matcher()})
 	}
-	r.closed, r.close = context.WithCancel(context.Background())
 	if err := r.restore(path); err != nil {
 		return nil, errors.Join(err, lock.Release())
 	}
@@ -214,17 +208,11 @@ func (s *source) note(r record) {
 }
 
 func (s *source) Run(ctx context.Context, emit flume.Emit) error {
-	s.mu.Lock()
-	if s.shut {
-		s.mu.Unlock()
+	ctx, leave, ok := s.term.Begin(ctx)
+	if !ok {
 		return nil
 	}
-	s.ran = make(chan struct{})
-	s.mu.Unlock()
-	defer close(s.ran)
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(s.closed, cancel)()
+	defer leave()
 	s.due = time.Now().Add(s.settings.writeInterval)
 	for ctx.Err() == nil {
 		began := time.Now()
@@ -318,16 +306,8 @@ func (s *source) saveAs(path string) error {
 }
 
 func (s *source) Close() error {
-	s.close()
-	s.mu.Lock()
-	ran, again := s.ran, s.shut
-	s.shut = true
-	s.mu.Unlock()
-	if again {
+	if !s.term.End() {
 		return nil
-	}
-	if ran != nil {
-		<-ran
 	}
 	return s.journal.close()
 }
