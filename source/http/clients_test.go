@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/sluice-io/sluice/flume"
+	"github.com/sluice-io/sluice/flumetest"
 )
 
 // connect opens a bare connection.
@@ -132,17 +133,8 @@ func TestCloseCutsConnections(t *testing.T) {
 
 // No more than maxThreads requests are in the channels at one time; others wait, connected.
 func TestTurns(t *testing.T) {
-	var now, most atomic.Int32
-	begun, hold := make(chan struct{}, 100), make(chan struct{})
-	r := start(t, func(flume.Batch) error {
-		n := now.Add(1)
-		for old := most.Load(); n > old && !most.CompareAndSwap(old, n); old = most.Load() {
-		}
-		begun <- struct{}{}
-		<-hold
-		now.Add(-1)
-		return nil
-	}, "QueuedThreadPool.maxThreads = 3")
+	crowd := flumetest.NewCrowd()
+	r := start(t, crowd.Enter, "QueuedThreadPool.maxThreads = 3")
 	var all sync.WaitGroup
 	for range 20 {
 		all.Go(func() {
@@ -151,13 +143,11 @@ func TestTurns(t *testing.T) {
 			}
 		})
 	}
-	for range 3 {
-		<-begun
-	}
-	close(hold)
+	crowd.Await(3)
+	crowd.Release()
 	all.Wait()
-	if most.Load() != 3 || len(r.Batches()) != 20 {
-		t.Errorf("%d at one time, %d in all", most.Load(), len(r.Batches()))
+	if crowd.Most() != 3 || len(r.Batches()) != 20 {
+		t.Errorf("%d at one time, %d in all", crowd.Most(), len(r.Batches()))
 	}
 }
 

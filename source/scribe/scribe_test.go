@@ -18,12 +18,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestLaws(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	l.Close()
+	port := flumetest.FreePort(t, "tcp")
 	flumetest.Source(t, func(t testing.TB) flume.Source {
 		return flumetest.Open(t, Kind, "bind = 127.0.0.1", "port = "+port)
 	})

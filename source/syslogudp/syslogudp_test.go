@@ -20,12 +20,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestLaws(t *testing.T) {
-	l, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, port, _ := net.SplitHostPort(l.LocalAddr().String())
-	l.Close()
+	port := flumetest.FreePort(t, "udp")
 	flumetest.Source(t, func(t testing.TB) flume.Source {
 		return flumetest.Open(t, Kind, "host = 127.0.0.1", "port = "+port)
 	})

@@ -70,12 +70,7 @@ func connect(t testing.TB, r *running) net.Conn {
 var background = context.Background()
 
 func TestLaws(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	l.Close()
+	port := flumetest.FreePort(t, "tcp")
 	flumetest.Source(t, func(t testing.TB) flume.Source {
 		return flumetest.Open(t, Kind, "bind = 127.0.0.1", "port = "+port)
 	})
@@ -196,17 +191,8 @@ func TestManyConnections(t *testing.T) {
 
 // No more than threads calls are in the channels at one time; others wait, connected.
 func TestThreads(t *testing.T) {
-	var now, most atomic.Int32
-	begun, hold := make(chan struct{}, 100), make(chan struct{})
-	r := start(t, func(flume.Batch) error {
-		n := now.Add(1)
-		for old := most.Load(); n > old && !most.CompareAndSwap(old, n); old = most.Load() {
-		}
-		begun <- struct{}{}
-		<-hold
-		now.Add(-1)
-		return nil
-	}, "threads = 3")
+	crowd := flumetest.NewCrowd()
+	r := start(t, crowd.Enter, "threads = 3")
 	var wg sync.WaitGroup
 	for range 20 {
 		c := dial(t, client.Options{Address: r.address()})
@@ -216,13 +202,11 @@ func TestThreads(t *testing.T) {
 			}
 		})
 	}
-	for range 3 {
-		<-begun
-	}
-	close(hold)
+	crowd.Await(3)
+	crowd.Release()
 	wg.Wait()
-	if most.Load() != 3 || len(r.Batches()) != 20 {
-		t.Errorf("%d at one time, %d in all", most.Load(), len(r.Batches()))
+	if crowd.Most() != 3 || len(r.Batches()) != 20 {
+		t.Errorf("%d at one time, %d in all", crowd.Most(), len(r.Batches()))
 	}
 }
 
