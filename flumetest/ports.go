@@ -22,7 +22,7 @@ func FreePort(t testing.TB, network string) string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer l.Close()
+		defer func() { _ = l.Close() }() // nothing has been sent
 		at = l.LocalAddr()
 	}
 	_, port, err := net.SplitHostPort(at.String())

@@ -17,11 +17,8 @@
 package compat
 
 import (
-	"context"
-	"fmt"
 	"os"
 	"testing"
-	"time"
 
 	"github.com/sluice-io/sluice/test/harness"
 )
@@ -29,20 +26,4 @@ import (
 // stage is set once, before the first test.
 var stage *harness.Stage
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
-
-func run(m *testing.M) (status int) {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
-	defer cancel()
-	var err error
-	if stage, err = harness.OpenAgents(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer func() {
-		if err := stage.Close(status != 0); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-		}
-	}()
-	return m.Run()
-}
+func TestMain(m *testing.M) { os.Exit(harness.Run(m, &stage, harness.OpenAgents)) }

@@ -152,46 +152,16 @@ func TestHTTPUnderSiege(t *testing.T) {
 		}
 	}
 	garbage.Wait()
-	stop := make(chan struct{})
-	var slow []net.Conn
-	var loris sync.WaitGroup
-	for i := range 500 { // half requests, of which some go on with a byte a second, in the head or in the body
-		conn := connect()
-		slow = append(slow, conn)
-		loris.Go(func() {
-			text := head + "Content-Length: 16000000\r\n\r\n[" + strings.Repeat(" ", 300_000)
-			if i%4 == 0 {
-				text = head + "X: "
-			}
-			_, _ = io.WriteString(conn, text) // the source may close the connection at any time
-			for i%2 == 0 {
-				select {
-				case <-stop:
-					return
-				case <-time.After(time.Second):
-				}
-				if _, err := conn.Write([]byte{' '}); err != nil {
-					return
-				}
-			}
-		})
-	}
-	for range 3 {
-		serves("beside half requests")
-		time.Sleep(3 * time.Second)
-	}
-	within(t, "resident memory", float64(resident())/(1<<20), float64(atFirst)/(1<<20)+idle*30./1024+3*32, "MiB")
-	close(stop)
-	for _, conn := range slow {
-		conn.Close()
-	}
-	loris.Wait()
-	log := agent.Log(t)
-	for _, cause := range []string{"no request of HTTP, one whose head has more than 8192 bytes", "the body has more than 16777216 bytes", "Requests have to wait, for they hold as much as max-memory allows"} {
-		if n := strings.Count(log, cause); n != 1 {
-			t.Errorf("%q is said %d times", cause, n)
+	end := halves(connect, func(i int) []byte {
+		if i%4 == 0 {
+			return []byte(head + "X: ")
 		}
-	}
+		return []byte(head + "Content-Length: 16000000\r\n\r\n[" + strings.Repeat(" ", 300_000))
+	}, ' ', func() { serves("beside half requests") })
+	within(t, "resident memory", float64(resident())/(1<<20), float64(atFirst)/(1<<20)+idle*30./1024+3*32, "MiB")
+	end()
+	log := agent.Log(t)
+	saidOnce(t, log, "no request of HTTP, one whose head has more than 8192 bytes", "the body has more than 16777216 bytes", "Requests have to wait, for they hold as much as max-memory allows")
 	if n := strings.Count(log, " ERROR source s1 "); n > 0 {
 		t.Errorf("%d errors", n)
 	}

@@ -13,7 +13,6 @@ package integration
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"testing"
 	"time"
@@ -25,23 +24,7 @@ import (
 // stage is set once, before the first test.
 var stage *harness.Stage
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
-
-func run(m *testing.M) (status int) {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
-	defer cancel()
-	var err error
-	if stage, err = harness.Open(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer func() {
-		if err := stage.Close(status != 0); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-		}
-	}()
-	return m.Run()
-}
+func TestMain(m *testing.M) { os.Exit(harness.Run(m, &stage, harness.Open)) }
 
 // withChannels runs a test with memory channels and with file channels, unless SLUICE_CHANNEL has chosen.
 func withChannels(t *testing.T, test func(t *testing.T)) {

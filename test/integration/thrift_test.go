@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -281,43 +280,12 @@ func TestThriftUnderSiege(t *testing.T) {
 			conn.Close()
 		}
 	}
-	stop := make(chan struct{})
-	var slow []net.Conn
-	var loris sync.WaitGroup
-	for i := range 500 { // half frames, of which some go on with a byte a second
-		conn := connect()
-		slow = append(slow, conn)
-		loris.Go(func() {
-			// The source may close the connection at any time.
-			_, _ = conn.Write(append([]byte("\x00\xf0\x00\x00"), make([]byte, 100_000)...))
-			for i%2 == 0 {
-				select {
-				case <-stop:
-					return
-				case <-time.After(time.Second):
-				}
-				if _, err := conn.Write([]byte{0}); err != nil {
-					return
-				}
-			}
-		})
-	}
-	for range 3 {
-		serves("beside half frames")
-		time.Sleep(3 * time.Second)
-	}
+	end := halves(connect, func(int) []byte { return append([]byte("\x00\xf0\x00\x00"), make([]byte, 100_000)...) },
+		0, func() { serves("beside half frames") })
 	within(t, "resident memory", float64(resident())/(1<<20), float64(atFirst)/(1<<20)+idle*20./1024+3*32, "MiB")
-	close(stop)
-	for _, conn := range slow {
-		conn.Close()
-	}
-	loris.Wait()
+	end()
 	log := agent.Log(t)
-	for _, cause := range []string{"2147483647 bytes, where", "the peer speaks HTTP", "it starts with 6e 6f", "Clients have to wait, for calls hold as much as max-memory allows"} {
-		if n := strings.Count(log, cause); n != 1 {
-			t.Errorf("%q is said %d times", cause, n)
-		}
-	}
+	saidOnce(t, log, "2147483647 bytes, where", "the peer speaks HTTP", "it starts with 6e 6f", "Clients have to wait, for calls hold as much as max-memory allows")
 	if n := strings.Count(log, "level=ERROR") + strings.Count(log, " ERROR "); n > 0 {
 		t.Errorf("%d errors", n)
 	}
