@@ -56,7 +56,7 @@ type putStage struct {
 }
 
 func (b *bench) put(ctx context.Context) (err error) {
-	s := &putStage{bench: b, rounds: 5, length: b.seconds(1.5)}
+	s := &putStage{bench: b, rounds: 7, length: b.seconds(1)}
 	if b.scale < 1 {
 		s.rounds = 3
 	}
@@ -180,6 +180,9 @@ func (s *putStage) turn(ctx context.Context, way, who int, c putCase, f *putFigu
 		return err
 	}
 	syscall.Sync() // nobody pays for what others have left to be written
+	if err := warm(); err != nil {
+		return err
+	}
 	switch {
 	case who >= aheadTurn:
 		safe, took, err := loop.run(length)
