@@ -42,6 +42,7 @@ interop: build   ## with real peers (Flume, Kafka), minutes
 long: build      ## with real peers, as long as it takes
 	test/long
 	test/powerloss
+	test/proof fuzz software="$$($(GO) env GOVERSION)" -- test/fuzz 2m
 
 speed:           ## the file channel beside real Flume's; docs/speed.md
 	test/speed/run
