@@ -36,10 +36,10 @@ fuzz:            ## every fuzz test for FUZZ (5s)
 bench:           ## allocations and time of the hot path
 	$(GO) test -run='^$$' -bench=. -benchmem ./...
 
-interop: build   ## with real peers (Flume, Kafka), minutes
+interop:         ## with real peers (Flume, Kafka), minutes
 	test/interop
 
-long: build      ## with real peers, as long as it takes
+long:            ## with real peers, as long as it takes
 	test/long
 	test/powerloss
 	test/proof fuzz software="$$($(GO) env GOVERSION)" -- test/fuzz 2m

@@ -45,7 +45,8 @@ type Stage struct {
 	Broker *Broker
 	TLS    KeyStores
 
-	base      int // first port
+	base      int          // first port
+	claim     net.Listener // nil: PEERS_PORT_BASE says which block it is
 	temporary bool
 	env       []string
 	mu        sync.Mutex
@@ -108,7 +109,13 @@ func prepare() (*Stage, error) {
 			return nil, fmt.Errorf("reading SLUICE_SCALE: %w", err)
 		}
 	}
-	if s.Dir = os.Getenv("PEERS_DATA"); s.Dir == "" {
+	if data := os.Getenv("PEERS_DATA"); data != "" {
+		tests, err := os.Getwd()
+		if err != nil {
+			return nil, fmt.Errorf("asking for the tests' own folder: %w", err)
+		}
+		s.Dir = filepath.Join(data, filepath.Base(tests)) // packages that run at once have a stage each
+	} else {
 		if s.Dir, err = os.MkdirTemp("", "sluice-interop-"); err != nil {
 			return nil, fmt.Errorf("making the stage's folder: %w", err)
 		}
@@ -118,7 +125,7 @@ func prepare() (*Stage, error) {
 		if s.base, err = strconv.Atoi(v); err != nil {
 			return nil, fmt.Errorf("reading PEERS_PORT_BASE: %w", err)
 		}
-	} else if s.base, err = freeBlock(); err != nil {
+	} else if s.base, s.claim, err = freeBlock(); err != nil {
 		return nil, err
 	}
 	s.port = s.base + firstFree
@@ -175,6 +182,9 @@ func (s *Stage) Binary() string {
 func (s *Stage) Close(keep bool) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
+	if s.claim != nil {
+		defer s.claim.Close()
+	}
 	if s.Broker != nil {
 		s.Broker.admin.Close()
 	}
@@ -248,19 +258,25 @@ func bindable(port int) bool {
 	return l.Close() == nil
 }
 
-// freeBlock finds a block below the ports that the kernel gives to clients.
-func freeBlock() (int, error) {
+// freeBlock finds a block below the ports that the kernel gives to clients, and listens on its last, which says to other
+// stages that the block is taken.
+func freeBlock() (int, net.Listener, error) {
 	for range 100 {
 		base := 25000 + block*rand.IntN(70)
+		claim, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(base+block-1)))
+		if err != nil {
+			continue
+		}
 		free := true
-		for p := base; p < base+block && free; p++ {
+		for p := base; p < base+block-1 && free; p++ {
 			free = bindable(p)
 		}
 		if free {
-			return base, nil
+			return base, claim, nil
 		}
+		claim.Close()
 	}
-	return 0, errors.New("finding ports: no block between 25000 and 32000 is free")
+	return 0, nil, errors.New("finding ports: no block between 25000 and 32000 is free")
 }
 
 // Count scales the number of a full run, but not below least.
