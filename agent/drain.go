@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/sluice-io/sluice/flume"
+	"github.com/sluice-io/sluice/internal/position"
 	"github.com/sluice-io/sluice/internal/supervise"
 )
 
@@ -25,6 +26,7 @@ type drain struct {
 	sink    flume.Sink
 	from    *outlet
 	limits  flume.Limits // of one Take
+	asks    bool         // for positions, which others never see
 	batch   int          // the declared batch size; 0: none
 	letters *letters
 	hard    context.Context
@@ -161,6 +163,9 @@ func (d *drain) deliver(p parking) error {
 		}
 	}()
 	b := p.tx.Batch()
+	if !d.asks {
+		b = position.Hide(b) // of a channel that was filled for a sink that asks
+	}
 	n := len(b)
 	d.attempt.Add(int64(n))
 	err := d.call(b)

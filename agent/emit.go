@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/sluice-io/sluice/flume"
+	"github.com/sluice-io/sluice/internal/position"
 	"github.com/sluice-io/sluice/internal/supervise"
 )
 
@@ -30,6 +31,8 @@ type inlet struct {
 	letters      *letters
 	bugs         supervise.Trouble
 	hard         context.Context
+	positions    bool   // events bear positions, for the channels that ask
+	asked        []bool // for each of channels
 
 	received, accepted, failed, processing, rejected, dropped *atomic.Int64
 	optional                                                  []*option       // for each of channels
@@ -157,14 +160,26 @@ func (in *inlet) intercept(ctx context.Context, b flume.Batch) (flume.Batch, []r
 		if len(b) == 0 {
 			break
 		}
+		var places []string
+		if in.positions {
+			places = position.Texts(b)
+		}
 		out, rejections, err := i.Intercept(ctx, b)
 		if err != nil {
 			return nil, nil, &interceptError{i.path, err}
+		}
+		if in.positions {
+			if err := position.Restore(places, out); err != nil {
+				return nil, nil, &interceptError{i.path, err}
+			}
 		}
 		if len(rejections) > 0 {
 			refused = append(refused, refusal{i.path, rejections})
 		}
 		b = out
+	}
+	if in.positions {
+		position.Last(b)
 	}
 	return b, refused, nil
 }
@@ -187,6 +202,9 @@ func (in *inlet) put(ctx context.Context, channel int, b flume.Batch) (flume.Tra
 		return nil, nil
 	}
 	c := in.channels[channel]
+	if in.positions && !in.asked[channel] {
+		b = position.Hide(b)
+	}
 	c.putAttempt.Add(int64(len(b)))
 	tx, err := c.Put(ctx, b)
 	if err != nil {

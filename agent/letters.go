@@ -35,6 +35,7 @@ func newLetters(store *deadletter.Letters, discard bool, log *slog.Logger) *lett
 
 // write tries once. Trouble is said here, once for all components.
 func (l *letters) write(component string, r []flume.Rejection) error {
+	r = anonymous(r)
 	if l.discard {
 		l.trouble.Report(slog.LevelError, errDiscarded, 0)
 		l.say(component, r)

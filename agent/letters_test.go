@@ -15,12 +15,22 @@ import (
 // letterBodies lists the bodies in the dead letters of an agent, which has stopped or goes on.
 func letterBodies(t *testing.T, a *Agent) string {
 	t.Helper()
+	var bodies []string
+	for _, letter := range readLetters(t, a) {
+		bodies = append(bodies, string(letter["body"].([]byte)))
+	}
+	return strings.Join(bodies, " ")
+}
+
+// readLetters reads them with all their fields.
+func readLetters(t *testing.T, a *Agent) []map[string]any {
+	t.Helper()
 	names, err := filepath.Glob(filepath.Join(a.o.DataDir, "deadletter", a.w.name, "*.avro"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	slices.Sort(names)
-	var bodies []string
+	var letters []map[string]any
 	for _, name := range names {
 		f, err := os.Open(name)
 		if err != nil {
@@ -35,7 +45,7 @@ func letterBodies(t *testing.T, a *Agent) string {
 			if err = r.Decode(&letter); err != nil {
 				break
 			}
-			bodies = append(bodies, string(letter["body"].([]byte)))
+			letters = append(letters, letter)
 		}
 		if !errors.Is(err, io.EOF) {
 			t.Error(err)
@@ -43,5 +53,5 @@ func letterBodies(t *testing.T, a *Agent) string {
 		_ = r.Close()
 		_ = f.Close()
 	}
-	return strings.Join(bodies, " ")
+	return letters
 }

@@ -206,7 +206,9 @@ func (r *run) openSource(ctx context.Context, p *sourcePart, log *slog.Logger, c
 	in.over, end = context.WithCancel(context.Background())
 	end()
 	env := r.env(p.Section, log, counters)
+	env.Positions, in.positions = p.positions, p.positions
 	for _, c := range p.channels {
+		in.asked = append(in.asked, c.positions)
 		in.channels = append(in.channels, r.channels[c].outlet)
 		in.optional = append(in.optional, &option{trouble: supervise.Trouble{Log: log,
 			Failing: "optional channel " + c.name + " does not take events, which go on without it", Over: "optional channel " + c.name + " takes events again"}})
@@ -376,7 +378,7 @@ func (r *run) drain(p *sinkPart, s flume.Sink, from *outlet, c *stats.Counters, 
 	}
 	d := &drain{
 		name: p.name, path: p.Section.Path(""), sink: s, from: from, limits: limits, batch: least(p.Limits.BatchSize, capacity),
-		letters: r.letters, hard: r.hard, most: most,
+		letters: r.letters, hard: r.hard, most: most, asks: asks(p),
 		later:    supervise.Trouble{Log: log, Failing: "events wait to be delivered again", Over: "all events that waited are delivered"},
 		complete: c.Counter("BatchCompleteCount"), underflow: c.Counter("BatchUnderflowCount"), empty: c.Counter("BatchEmptyCount"),
 		attempt: c.Counter("EventDrainAttemptCount"), success: c.Counter("EventDrainSuccessCount"), failed: c.Counter("EventWriteFail"),

@@ -22,13 +22,15 @@ type wiring struct {
 
 type channelPart struct {
 	flume.Plan[flume.Channel]
-	name  string
-	index int // the order in which batches are prepared: the same for all sources, so that no two wait for each other
+	name      string
+	positions bool // the sink asks for the positions of events
+	index     int  // the order in which batches are prepared: the same for all sources, so that no two wait for each other
 }
 
 type sourcePart struct {
 	flume.Plan[flume.Source]
 	name         string
+	positions    bool // a sink behind asks for the positions of events
 	channels     []*channelPart
 	selector     flume.Plan[flume.Selector]
 	interceptors []interceptorPart
@@ -91,6 +93,7 @@ func assemble(kit Kit, cfg *conf.Agent, property conf.Lookup) (wiring, conf.Prob
 			a.w.groups = append(a.w.groups, &groupPart{name: s.name, sinks: []*sinkPart{s}})
 		}
 	}
+	a.positions()
 	a.unattached()
 	a.competing()
 	a.meeting()

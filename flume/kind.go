@@ -26,6 +26,7 @@ type Env struct {
 
 	Channels            []string // selectors: the source's channels, in the order of Routes
 	Filled              bool     // channels: a source puts events into it
+	Positions           bool     // sources: a sink asks for PositionHeader; only those that are Positioners are told
 	TransactionCapacity int      // sources: the most events that one Emit should carry, least of the channels' transactionCapacity
 	Sinks               []string // sink processors: the group's sinks, in file order
 }
@@ -99,7 +100,7 @@ func (k Kind[C]) Manual() conf.Manual {
 type Plan[C any] struct {
 	Kind     Kind[C]
 	Section  *conf.Section
-	Settings conf.Settings // for what a component may say of itself: Origin, Tracer, Destination, Holder
+	Settings conf.Settings // for what a component may say of itself: Origin, Tracer, Destination, Holder, ExactlyOnce …
 	Limits   conf.Limits
 }
 

@@ -165,6 +165,14 @@ func (s *Settings) Destinations(flume.Known) []flume.Endpoint {
 	return kafka.Endpoints(s.brokers, s.topic)
 }
 
+// Unrepeatable says why positions do not pass.
+func (s *Settings) Unrepeatable() error {
+	if s.parse {
+		return nil
+	}
+	return errors.New("it keeps no headers, as parseAsFlumeEvent = false asks")
+}
+
 func open(ctx context.Context, s *Settings, env flume.Env) (flume.Channel, error) {
 	return openChannel(ctx, s, env)
 }

@@ -65,6 +65,11 @@ func (s *Settings) Declare(d *conf.Decl) {
 	})
 }
 
+// Unrepeatable says why what goes through here cannot be written exactly once.
+func (s *Settings) Unrepeatable() error {
+	return errors.New("its events are gone with the process, and the source does not read them again; take a file channel")
+}
+
 // DeclareBytes declares what bounds the channel in bytes, for another kind that holds a part of its events as this one
 // does. capacity is the setting of Capacity; slots says what bodies are counted in.
 func (s *Settings) DeclareBytes(d *conf.Decl, capacity *conf.Number, slots string) {

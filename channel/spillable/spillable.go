@@ -117,6 +117,14 @@ func (s *Settings) doubtThreshold() error {
 // Holds are the directories.
 func (s *Settings) Holds() []flume.Endpoint { return s.File.Holds() }
 
+// Unrepeatable says why what goes through here cannot be written exactly once.
+func (s *Settings) Unrepeatable() error {
+	if s.Memory.Capacity == 0 {
+		return nil
+	}
+	return errors.New("what it holds in memory is gone with the process, and the source does not read that again; memoryCapacity = 0 or a file channel keeps all on disk")
+}
+
 // Options are how the log on disk is opened.
 func (s *Settings) Options(log *slog.Logger) (wal.Options, error) { return s.File.Options(log) }
 

@@ -47,6 +47,14 @@ func (s *Settings) Trace(k flume.Known) flume.Known {
 	return k
 }
 
+// Unsteady names the header, which an event that comes again has another value of.
+func (s *Settings) Unsteady() []string {
+	if s.PreserveExisting {
+		return nil
+	}
+	return []string{s.Header}
+}
+
 type interceptor struct{ settings Settings }
 
 func open(_ context.Context, s *Settings, _ flume.Env) (flume.Interceptor, error) {

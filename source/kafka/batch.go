@@ -24,16 +24,20 @@ type format struct {
 	mapped          []mapping
 	own             int  // how many headers every event gets beside its key's and those that are mapped
 	simple          bool // plain values, and no two headers of one name can meet
+	positions       bool // every event gets flume.PositionHeader
 }
 
-func newFormat(s *Settings) format {
-	f := format{flume: s.flumeFormat, topicHeader: s.topicHeader, setTopic: s.setTopic, timestampHeader: s.timestampHeader, mapped: s.mapping()}
+func newFormat(s *Settings, positions bool) format {
+	f := format{positions: positions, flume: s.flumeFormat, topicHeader: s.topicHeader, setTopic: s.setTopic, timestampHeader: s.timestampHeader, mapped: s.mapping()}
 	names := []string{"timestamp", "partition", "offset"}
 	if f.setTopic {
 		names = append(names, f.topicHeader)
 	}
 	if f.timestampHeader != "" {
 		names = append(names, f.timestampHeader)
+	}
+	if f.positions {
+		names = append(names, flume.PositionHeader)
 	}
 	f.own = len(names)
 	names = append(names, "key")
@@ -51,6 +55,7 @@ type run struct {
 	partition int32
 	records   []*kgo.Record
 	refused   []bool // written to the dead letters; nil: none
+	place     string // the text of its positions, but for the offset; empty: nobody asks for them
 }
 
 // length counts the records.
@@ -65,7 +70,7 @@ func length(runs []run) int {
 // raw is a record as an event with its value as the body, whatever the format.
 func (f *format) raw(r *kgo.Record) flume.Event {
 	plain := *f
-	plain.flume, plain.simple = false, false
+	plain.flume, plain.simple, plain.positions = false, false, false
 	runs := []run{{topic: r.Topic, partition: r.Partition, records: []*kgo.Record{r}}}
 	need, _ := plain.survey(runs, 1)
 	return plain.batch(runs, 1, need, true)[0]
@@ -107,6 +112,9 @@ func (f *format) survey(runs []run, n int) (need, []refusal) {
 			t.events++
 			t.headers += f.own
 			t.text += digits(rec.Offset)
+			if f.positions {
+				t.text += len(r.place) + digits(rec.Offset)
+			}
 			if ms := rec.Timestamp.UnixMilli(); ms != millis {
 				millis = ms
 				t.text += digits(ms)
@@ -166,7 +174,7 @@ func (f *format) batch(runs []run, n int, t need, copied bool) flume.Batch {
 	}
 	for i := range runs {
 		r := &runs[i]
-		w.partition = strconv.Itoa(int(r.partition))
+		w.partition, w.place = strconv.Itoa(int(r.partition)), r.place
 		for j, rec := range r.records[:min(n, len(r.records))] {
 			if r.refused == nil || !r.refused[j] {
 				w.add(rec)
@@ -188,6 +196,7 @@ type writer struct {
 	bodies    []byte          // copies; nil: values stay where they are
 	cut       *event.Cutter
 	partition string
+	place     string
 
 	millis int64 // the timestamp of the record before
 	stamp  string
@@ -242,6 +251,9 @@ func (w *writer) plain(h flume.Headers, r *kgo.Record) flume.Headers {
 	if r.Key != nil {
 		h = append(h, flume.Header{Key: "key", Value: w.string(r.Key)})
 	}
+	if f.positions {
+		h = append(h, flume.Header{Key: flume.PositionHeader, Value: w.position(r.Offset)})
+	}
 	return h
 }
 
@@ -265,6 +277,9 @@ func (w *writer) decorate(h *flume.Headers, r *kgo.Record) {
 	if r.Key != nil {
 		h.Set("key", w.string(r.Key))
 	}
+	if f.positions {
+		h.Set(flume.PositionHeader, w.position(r.Offset)) // over one that the value or a mapping has: it is not this record's
+	}
 }
 
 func absent(h *flume.Headers, key, value string) {
@@ -281,11 +296,19 @@ func (w *writer) timestamp(r *kgo.Record) string {
 	return w.stamp
 }
 
-// number and string cut from the text of the batch: what a Builder returned is never written again.
+// number, position and string cut from the text of the batch: what a Builder returned is never written again.
 func (w *writer) number(n int64) string {
 	var text [20]byte
 	from := w.text.Len()
 	w.text.Write(strconv.AppendInt(text[:0], n, 10))
+	return w.text.String()[from:]
+}
+
+func (w *writer) position(offset int64) string {
+	var text [20]byte
+	from := w.text.Len()
+	w.text.WriteString(w.place)
+	w.text.Write(strconv.AppendInt(text[:0], offset, 10))
 	return w.text.String()[from:]
 }
 

@@ -23,7 +23,7 @@ func formatOf(t testing.TB, pairs ...string) *format {
 	if _, problems := conf.Bind(&s, section(t, append([]string{"kafka.bootstrap.servers", "b:9092", "kafka.topics", "t"}, pairs...)...)); problems.Fatal() {
 		t.Fatal(problems)
 	}
-	f := newFormat(&s)
+	f := newFormat(&s, false)
 	return &f
 }
 

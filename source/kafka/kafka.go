@@ -19,6 +19,9 @@
 // committed at once: else what arrives during a rebalance or restart would be skipped. One that is younger than the
 // source is read whole.
 //
+// Where a sink behind asks for it every event gets its record's position (package internal/position), whatever header of
+// that name it had.
+//
 // How it fails: a broker out of reach is waited for. A record that is no AvroFlumeEvent, where useFlumeEventFormat asks
 // for that, goes to the dead letters. A topic that was deleted and made anew, and an offset that auto.offset.reset =
 // none leaves nowhere, end Run with an error, so that the source is opened again.
@@ -156,6 +159,9 @@ func (s *Settings) Origins(received flume.Known) map[flume.Endpoint]flume.Known 
 	}
 	return out
 }
+
+// Positioner says that every event can bear its position.
+func (s *Settings) Positioner() bool { return true }
 
 // most is the number of events that one transaction may carry.
 func (s *Settings) most(env flume.Env) int {

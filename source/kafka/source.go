@@ -31,6 +31,7 @@ type source struct {
 	env    flume.Env
 	member *kafka.Member
 	format format
+	places *kafka.Places
 	most   int
 
 	life context.Context // ends with Close
@@ -49,7 +50,7 @@ type source struct {
 
 func openSource(ctx context.Context, s *Settings, env flume.Env) (*source, error) {
 	src := &source{
-		s: s, env: env, format: newFormat(s), most: s.most(env), turn: make(chan struct{}, 1), fresh: true,
+		s: s, env: env, format: newFormat(s, env.Positions), most: s.most(env), turn: make(chan struct{}, 1), fresh: true,
 		getTimer: env.Counter("KafkaEventGetTimer"), empty: env.Counter("KafkaEmptyCount"),
 	}
 	src.turn <- struct{}{}
@@ -62,6 +63,7 @@ func openSource(ctx context.Context, s *Settings, env flume.Env) (*source, error
 		src.end()
 		return nil, err
 	}
+	src.places = kafka.NewPlaces(src.member.Client)
 	return src, nil
 }
 
@@ -200,6 +202,11 @@ func (s *source) pass(n int, share bool, emit flume.Emit) error {
 	defer cancel()
 	s.setAbandon(cancel)
 	defer s.setAbandon(nil)
+	if s.format.positions {
+		if err := s.locate(ctx); err != nil {
+			return err
+		}
+	}
 	need, refused := s.format.survey(s.held, n)
 	if len(refused) > 0 {
 		out := make([]flume.Rejection, len(refused))
@@ -221,6 +228,18 @@ func (s *source) pass(n int, share bool, emit flume.Emit) error {
 		return s.env.Reject(ctx, flume.Rejection{Event: whole, Err: err, Position: kafka.Position(s.held[0].records[0])})
 	}
 	return err
+}
+
+// locate gives what is held the text of its positions.
+func (s *source) locate(ctx context.Context) (err error) {
+	for i := range s.held {
+		if r := &s.held[i]; r.place == "" {
+			if r.place, err = s.places.Of(ctx, r.topic, r.partition); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func (s *source) setAbandon(cancel context.CancelFunc) {
