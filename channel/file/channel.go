@@ -81,6 +81,7 @@ func (s *Settings) channel(on vfs.FS, env flume.Env) (*channel, error) {
 		return nil, err
 	}
 	keep := wal.Quarantine(on, s.QuarantineDir)
+	o.Logged, o.Syncs = env.Counter("LogByteCount"), env.Counter("LogSyncCount")
 	o.SetAside = func(d wal.Damage) error {
 		if err := keep(d); err != nil {
 			return err

@@ -132,6 +132,25 @@ func TestTheSizeCountsWhatIsTakenUntilItIsCommitted(t *testing.T) {
 	size(3)
 }
 
+func TestTheLogIsCounted(t *testing.T) {
+	env := flumetest.NewEnv()
+	on := vfs.NewMemory()
+	c := opened(t, on, env)
+	before, synced := env.Count("LogByteCount"), env.Count("LogSyncCount")
+	putting(t, c, flumetest.Events(0, 3))
+	e, err := on.Stat("/d/log-1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := env.Count("LogByteCount") - before; n <= 0 || n > e.Size {
+		t.Errorf("%d bytes were written to a file of %d", n, e.Size)
+	}
+	if n := env.Count("LogSyncCount") - synced; n != 1 {
+		t.Errorf("%d syncs for one batch", n)
+	}
+	closing(t, c)
+}
+
 func TestADirectoryIsOneChannels(t *testing.T) {
 	dir := t.TempDir()
 	at := func(base string) []string {

@@ -486,6 +486,7 @@ func (l *lane) flush() bool {
 			return false
 		}
 		out.safe = at
+		l.log.o.Syncs.Add(1)
 	}
 	l.settle(seq)
 	return true

@@ -256,7 +256,7 @@ func (l *Log) arrive(es []*entry) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, e := range es {
-		l.tail.Add(int64(len(e.buf)))
+		l.wrote(e)
 		switch {
 		case e.kind == kindPut:
 			l.cache.put(l.queue.end, e.batch)
@@ -297,8 +297,14 @@ func (l *Log) wakeTakers() {
 func (l *Log) forget(e *entry) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.tail.Add(int64(len(e.buf)))
+	l.wrote(e)
 	l.drop(e)
+}
+
+// wrote counts what an entry has written.
+func (l *Log) wrote(e *entry) {
+	l.tail.Add(int64(len(e.buf)))
+	l.o.Logged.Add(int64(len(e.buf)))
 }
 
 func (l *Log) drop(e *entry) {

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sluice-io/sluice/internal/vfs"
@@ -61,6 +62,12 @@ func Open(f vfs.FS, o Options) (*Log, *Recovery, error) {
 	}
 	if o.Keys != nil {
 		o.Keys = &keyring{from: o.Keys, keys: map[string][]byte{}}
+	}
+	if o.Logged == nil {
+		o.Logged = new(atomic.Int64)
+	}
+	if o.Syncs == nil {
+		o.Syncs = new(atomic.Int64)
 	}
 	l := &Log{
 		fsys: f, o: o, queue: newQueue(), reads: newHandles(f),

@@ -1,6 +1,9 @@
 package wal
 
-import "time"
+import (
+	"sync/atomic"
+	"time"
+)
 
 // Options say where a log is and how it is kept.
 type Options struct {
@@ -23,6 +26,9 @@ type Options struct {
 	SetAside func(Damage) error
 	// Progress is told about once a second how far a long replay is.
 	Progress func(Progress)
+	// Logged counts bytes of transactions written, Syncs how often their files were synced: what a sync brings home is
+	// the one by the other. nil: not counted.
+	Logged, Syncs *atomic.Int64
 
 	// For tests.
 	now  func() time.Time

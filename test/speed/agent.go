@@ -196,6 +196,15 @@ func (a *agent) taken(ctx context.Context) (int64, error) {
 	return a.counter(ctx, "CHANNEL.c1", "EventTakeSuccessCount")
 }
 
+// logged is how many bytes Sluice's channel has written to its log, and how often it has synced it.
+func (a *agent) logged(ctx context.Context) (bytes, syncs int64, err error) {
+	if bytes, err = a.counter(ctx, "CHANNEL.c1", "LogByteCount"); err != nil {
+		return 0, 0, err
+	}
+	syncs, err = a.counter(ctx, "CHANNEL.c1", "LogSyncCount")
+	return bytes, syncs, err
+}
+
 // queued is how many events are in the channel.
 func (a *agent) queued(ctx context.Context) (int64, error) {
 	return a.counter(ctx, "CHANNEL.c1", "ChannelSize")

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
@@ -24,8 +26,10 @@ const (
 const (
 	flumeTurn = iota
 	sluiceTurn
-	aheadTurn // the bare loop that writes over fill
-	plainTurn // the bare loop that appends
+	aheadTurn    // the bare loop that writes over fill, all writers' batches at once
+	plainTurn    // the bare loop that appends, the same
+	ownAheadTurn // the same two with groups as large as the channel's own
+	ownPlainTurn
 	turns
 )
 
@@ -43,6 +47,8 @@ type putFigures struct {
 	peak    [turns]float64   // memory in MB
 	ofFlume []float64        // how many times as fast as Flume Sluice was in the round
 	ofBare  []float64        // per cent of the round's faster bare loop that Sluice's log was
+	ofOwn   []float64        // the same of the loops with groups as large as the channel's
+	group   []float64        // bytes that a sync of Sluice's brought home
 }
 
 // putStage is everything that stays up during the row.
@@ -56,7 +62,7 @@ type putStage struct {
 }
 
 func (b *bench) put(ctx context.Context) (err error) {
-	s := &putStage{bench: b, rounds: 7, length: b.seconds(1)}
+	s := &putStage{bench: b, rounds: 5, length: b.seconds(1)}
 	if b.scale < 1 {
 		s.rounds = 3
 	}
@@ -139,7 +145,7 @@ func (s *putStage) contest(ctx context.Context, c putCase, figures *[ways]putFig
 	if err != nil {
 		return err
 	}
-	loops := map[int]*bareLoop{aheadTurn: ahead, plainTurn: plain}
+	loops := [turns]*bareLoop{aheadTurn: ahead, plainTurn: plain, ownAheadTurn: ahead, ownPlainTurn: plain}
 	defer ahead.f.Close()
 	defer plain.f.Close()
 	for _, a := range s.agents {
@@ -147,10 +153,23 @@ func (s *putStage) contest(ctx context.Context, c putCase, figures *[ways]putFig
 			return err
 		}
 	}
+	for way := range ways { // so that the loops know the channel's groups
+		var first putFigures
+		if err := s.turn(ctx, way, sluiceTurn, c, &first, s.length, nil); err != nil {
+			return err
+		}
+		figures[way].group = first.group
+	}
 	for round := range s.rounds {
 		for _, way := range s.shuffle(ways) {
 			f := &figures[way]
+			all := ahead.group
+			own := bytes.Repeat([]byte{'x'}, int(f.group[len(f.group)-1]))
 			for _, who := range s.shuffle(turns) {
+				ahead.group, plain.group = all, all
+				if who >= ownAheadTurn {
+					ahead.group, plain.group = own, own
+				}
 				if err := s.turn(ctx, way, who, c, f, s.length, loops[who]); err != nil {
 					return err
 				}
@@ -159,9 +178,12 @@ func (s *putStage) contest(ctx context.Context, c putCase, figures *[ways]putFig
 			inLog := f.rate[sluiceTurn][round] * float64(batch) / float64(100*c.size)
 			f.ofFlume = append(f.ofFlume, f.rate[sluiceTurn][round]/f.rate[flumeTurn][round])
 			f.ofBare = append(f.ofBare, 100*inLog/bare)
-			s.note("  round %d, %s: Flume %5.1f, Sluice %5.1f MB/s of bodies: %4.1f times; bare loops %4.0f and %4.0f MB/s of log: %3.0f %%; load %s", round+1,
+			f.ofOwn = append(f.ofOwn, 100*inLog/max(f.rate[ownAheadTurn][round], f.rate[ownPlainTurn][round]))
+			ahead.group, plain.group = all, all
+			s.note("  round %d, %s: Flume %5.1f, Sluice %5.1f MB/s of bodies: %4.1f times; bare loops %4.0f and %4.0f MB/s of log: %3.0f %%, in groups of %.0f bytes %4.0f and %4.0f: %3.0f %%; load %s", round+1,
 				[]string{"agent", "alone"}[way], f.rate[flumeTurn][round], f.rate[sluiceTurn][round], f.ofFlume[round],
-				f.rate[aheadTurn][round], f.rate[plainTurn][round], f.ofBare[round], load())
+				f.rate[aheadTurn][round], f.rate[plainTurn][round], f.ofBare[round],
+				f.group[round], f.rate[ownAheadTurn][round], f.rate[ownPlainTurn][round], f.ofOwn[round], load())
 		}
 	}
 	for who, a := range s.agents {
@@ -196,6 +218,9 @@ func (s *putStage) turn(ctx context.Context, way, who int, c putCase, f *putFigu
 		return err
 	}
 	f.add(who, c, float64(t.events), t.seconds, t.cpu)
+	if who == sluiceTurn {
+		f.group = append(f.group, float64(t.logged)/float64(t.syncs))
+	}
 	_, err = s.workers[who].do("take 1000")
 	return err
 }
@@ -229,11 +254,24 @@ func (s *putStage) agentTurn(ctx context.Context, who int, c putCase, f *putFigu
 	if err != nil {
 		return err
 	}
+	var logged, syncs int64
+	if who == sluiceTurn {
+		if logged, syncs, err = a.logged(ctx); err != nil {
+			return err
+		}
+	}
 	acked, begun := cl.acked.Load(), time.Now()
 	if err := sleep(ctx, length); err != nil {
 		return err
 	}
 	events, took := float64(cl.acked.Load()-acked), time.Since(begun).Seconds()
+	if who == sluiceTurn {
+		l, n, err := a.logged(ctx)
+		if err != nil {
+			return err
+		}
+		f.group = append(f.group, float64(l-logged)/float64(n-syncs))
+	}
 	calls, err := cl.stop()
 	if err != nil {
 		return err
@@ -274,7 +312,7 @@ func (s *putStage) report(cases []putCase, figures map[putCase]*[ways]putFigures
 		for _, c := range cases {
 			f := &figures[c][way]
 			row := []string{
-				c.String(), middleOf(f.rate[flumeTurn]).text(1), middleOf(f.rate[sluiceTurn]).text(1), middleOf(f.ofFlume).text(1), middleOf(f.ofBare).text(0),
+				c.String(), middleOf(f.rate[flumeTurn]).text(1), middleOf(f.rate[sluiceTurn]).text(1), middleOf(f.ofFlume).text(1), middleOf(f.ofBare).text(0), middleOf(f.ofOwn).text(0),
 				middleOf(f.cpu[flumeTurn]).text(1), middleOf(f.cpu[sluiceTurn]).text(1),
 			}
 			if way == throughAgent {
@@ -282,7 +320,7 @@ func (s *putStage) report(cases []putCase, figures map[putCase]*[ways]putFigures
 			}
 			rows = append(rows, row)
 		}
-		head := []string{"writers × body", "Flume", "Sluice", "times Flume", "% of bare", "CPU s per million: Flume", "Sluice"}
+		head := []string{"writers × body", "Flume", "Sluice", "times Flume", "% of bare", "% of bare, own groups", "CPU s per million: Flume", "Sluice"}
 		if way == throughAgent {
 			head = append(head, "peak MB: Flume", "Sluice")
 		}
@@ -299,14 +337,18 @@ func (s *putStage) report(cases []putCase, figures map[putCase]*[ways]putFigures
 		rows = append(rows, row)
 	}
 	s.table([]string{"writers × body", "Flume", "99 of 100", "Sluice", "99 of 100"}, rows)
-	s.note("\nThe bare loops, MB/s of log: write and fdatasync of as many batches at once as there are writers.")
+	s.note("\nThe bare loops, MB/s of log: write and fdatasync of as many batches at once as there are writers, and of as many bytes as a sync of Sluice's has brought home.")
 	rows = nil
 	for _, c := range cases {
+		of := figures[c]
 		row := []string{c.String(), fmt.Sprint(groups[c])}
 		for _, who := range []int{aheadTurn, plainTurn} {
-			row = append(row, middleOf(append(figures[c][throughAgent].rate[who], figures[c][alone].rate[who]...)).text(0))
+			row = append(row, middleOf(slices.Concat(of[throughAgent].rate[who], of[alone].rate[who])).text(0))
+		}
+		for way := range ways {
+			row = append(row, fmt.Sprintf("%.0f", middleOf(of[way].group).median), middleOf(of[way].rate[ownAheadTurn]).text(0), middleOf(of[way].rate[ownPlainTurn]).text(0))
 		}
 		rows = append(rows, row)
 	}
-	s.table([]string{"writers × body", "bytes in a group", "over fill written ahead", "plainly appending"}, rows)
+	s.table([]string{"writers × body", "bytes in a group", "over fill written ahead", "plainly appending", "the agent's group", "over fill", "appending", "the channel's group alone", "over fill", "appending"}, rows)
 }

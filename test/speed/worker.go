@@ -38,6 +38,8 @@ type turn struct {
 	events  int64
 	seconds float64
 	cpu     float64 // seconds of processor time
+	logged  int64   // Sluice's only: bytes that went to the log
+	syncs   int64   // and how often it was synced
 }
 
 func (t turn) rate() float64 { return float64(t.events) / t.seconds }
@@ -89,7 +91,11 @@ func (w *worker) do(format string, args ...any) (turn, error) {
 		return turn{}, fmt.Errorf("%s, %q: it ended: %w", w.system, line, w.cmd.Wait())
 	}
 	var t turn
-	if _, err := fmt.Sscanf(w.out.Text(), "events=%d seconds=%f cpu=%f", &t.events, &t.seconds, &t.cpu); err != nil {
+	_, err := fmt.Sscanf(w.out.Text(), "events=%d seconds=%f cpu=%f", &t.events, &t.seconds, &t.cpu)
+	if _, own, ok := strings.Cut(w.out.Text(), " logged="); ok && err == nil {
+		_, err = fmt.Sscanf(own, "%d syncs=%d", &t.logged, &t.syncs)
+	}
+	if err != nil {
 		return turn{}, fmt.Errorf("%s, %q: %q: %w", w.system, line, w.out.Text(), err)
 	}
 	return t, nil
@@ -170,6 +176,7 @@ func work(ctx context.Context, args []string, in io.Reader, out io.Writer) (err 
 		if len(words) == 0 || words[0] != "put" && words[0] != "take" {
 			return fmt.Errorf("%q is neither put nor take", lines.Text())
 		}
+		logged, syncs := counters["LogByteCount"].Load(), counters["LogSyncCount"].Load()
 		t, err := timed(func() (int64, error) {
 			if words[0] == "take" {
 				return takeAll(ctx, ch, int(numbers[0]), max(int(numbers[1]), 1))
@@ -179,7 +186,8 @@ func work(ctx context.Context, args []string, in io.Reader, out io.Writer) (err 
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(out, "events=%d seconds=%.6f cpu=%.3f\n", t.events, t.seconds, t.cpu)
+		fmt.Fprintf(out, "events=%d seconds=%.6f cpu=%.3f logged=%d syncs=%d\n", t.events, t.seconds, t.cpu,
+			counters["LogByteCount"].Load()-logged, counters["LogSyncCount"].Load()-syncs)
 	}
 	return nil
 }
