@@ -5,8 +5,8 @@ import (
 	"io"
 	"sync"
 
-	"github.com/dsnet/compress/bzip2"
 	"github.com/klauspost/compress/zstd"
+	"github.com/sluice-io/sluice/internal/bzip2"
 )
 
 // A Pool has what the writers of a codec compress with, while they are within a member. Its methods may be called from
@@ -74,8 +74,7 @@ func (p *Pool) make() (coder, error) {
 	case Default, Deflate, Gzip:
 		return newFlateCoder(p.codec == Gzip, p.options.Level)
 	case Bzip2:
-		w, err := bzip2.NewWriter(io.Discard, &bzip2.WriterConfig{Level: 9})
-		return bzip2Coder{w}, err
+		return bzip2Coder{bzip2.NewWriter(io.Discard)}, nil
 	case Snappy, LZ4:
 		return newBlockCoder(p.codec, p.options.Buffer), nil
 	case Zstandard:
@@ -93,7 +92,7 @@ type bzip2Coder struct{ *bzip2.Writer }
 
 func (c bzip2Coder) Flush() error              { panic("BUG: a bzip2 stream cannot be flushed") }
 func (c bzip2Coder) finish() error             { return c.Close() }
-func (c bzip2Coder) reset(dst io.Writer) error { return c.Reset(dst) }
+func (c bzip2Coder) reset(dst io.Writer) error { c.Reset(dst); return nil }
 
 type zstdCoder struct{ *zstd.Encoder }
 
