@@ -5,7 +5,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/klauspost/compress/flate"
 	"github.com/klauspost/compress/zstd"
 )
 
@@ -120,14 +119,19 @@ func (c Codec) Options(get func(key, otherwise string) string) (o Options, err e
 	return o, err
 }
 
+// zlibLevel is the level here that makes about what zlib's makes. Our 6 and below leave blocks under 128 bytes as they
+// are, as small batches are, and are 10 % larger than zlib's 6, the default; 7 is 4 % larger, at twice zlib's speed.
 func zlibLevel(name string) (int, error) {
+	if name == "DEFAULT_COMPRESSION" {
+		name = "SIX"
+	}
 	for level, n := range []string{"NO_COMPRESSION", "BEST_SPEED", "TWO", "THREE", "FOUR", "FIVE", "SIX", "SEVEN", "EIGHT", "BEST_COMPRESSION"} {
+		if name == n && level == 6 {
+			return 7, nil
+		}
 		if name == n {
 			return level, nil
 		}
-	}
-	if name == "DEFAULT_COMPRESSION" {
-		return flate.DefaultCompression, nil
 	}
 	return 0, fmt.Errorf("zlib.compress.level of the Hadoop configuration: %q is not DEFAULT_COMPRESSION, NO_COMPRESSION, BEST_SPEED, TWO to EIGHT or BEST_COMPRESSION", name)
 }

@@ -39,6 +39,13 @@ func NewReader(c Codec, r io.Reader) *Reader {
 	return &Reader{in: in, codec: c, blocks: blockReader{in: in, codec: c}}
 }
 
+// Reset begins anew with another file.
+func (r *Reader) Reset(in io.Reader) {
+	r.in.in.Reset(in)
+	r.in.n, r.in.err = 0, nil
+	r.open, r.done, r.whole, r.members = false, nil, 0, 0
+}
+
 // Whole counts the bytes up to the end of the last member whose content was read and is right; of Snappy and LZ4 a member
 // is a block. A file that is cut there can be gone on with.
 func (r *Reader) Whole() int64 { return r.whole }

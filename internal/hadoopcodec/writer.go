@@ -109,7 +109,7 @@ type Writer struct {
 
 // Write adds to the member that is open, or opens one. What becomes of the bytes is known after Flush and Finish.
 func (w *Writer) Write(p []byte) (int, error) {
-	if w.err != nil {
+	if w.err != nil || len(p) == 0 {
 		return 0, w.err
 	}
 	if w.coder == nil {

@@ -35,6 +35,7 @@ type Reader struct {
 	synced int64 // the same, before whole
 	done   error
 
+	decoder   *hadoopcodec.Reader // nil with NoCompression
 	raw, data []byte
 	// of Block
 	left               int
@@ -42,7 +43,7 @@ type Reader struct {
 	valueSizes, values []byte
 }
 
-// NewReader reads the header. If that ends too early the error wraps ErrTorn.
+// NewReader reads the header. Close the reader. If that ends too early the error wraps ErrTorn.
 func NewReader(r io.Reader) (*Reader, error) {
 	f := &Reader{in: bufio.NewReaderSize(r, 64<<10)}
 	if err := f.readHeader(); err != nil {
@@ -54,8 +55,17 @@ func NewReader(r io.Reader) (*Reader, error) {
 		if f.codec, err = hadoopcodec.Find(f.header.CodecClass); err != nil || f.codec == hadoopcodec.None {
 			return nil, fmt.Errorf("reading a SequenceFile: its codec is %q, which is none of ours", f.header.CodecClass)
 		}
+		f.decoder = hadoopcodec.NewReader(f.codec, nil)
 	}
 	return f, nil
+}
+
+// Close lets go of memory; the file below is the caller's.
+func (f *Reader) Close() {
+	if f.decoder != nil {
+		f.decoder.Close()
+	}
+	f.done = errors.New("reading from a closed reader")
 }
 
 // Header is what the file begins with.
@@ -334,8 +344,8 @@ func (f *Reader) packed(n int) ([]byte, error) {
 
 // unpack appends what p was before it was compressed.
 func (f *Reader) unpack(dst, p []byte) ([]byte, error) {
-	r := hadoopcodec.NewReader(f.codec, bytes.NewReader(p))
-	defer r.Close()
+	r := f.decoder
+	r.Reset(bytes.NewReader(p))
 	for {
 		if len(dst) == cap(dst) {
 			dst = append(dst, 0)[:len(dst)]

@@ -58,6 +58,7 @@ func scan(in io.Reader) (*Tail, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer f.Close()
 	for t := (&Tail{Header: f.header}); ; t.Records++ {
 		_, _, err := f.Next()
 		t.Whole, t.Synced = f.whole, f.synced

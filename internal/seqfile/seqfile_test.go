@@ -97,6 +97,7 @@ func readAll(t testing.TB, file []byte) (all []record, h *Header) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer r.Close()
 	for {
 		key, value, err := r.Next()
 		if err == io.EOF {
