@@ -3,6 +3,7 @@ package bzip2
 import (
 	"bytes"
 	"compress/bzip2"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"slices"
@@ -102,4 +103,31 @@ func FuzzRoundTrip(f *testing.F) {
 	f.Fuzz(func(t *testing.T, p []byte, times uint16) {
 		roundTrip(t, NewWriter(io.Discard), bytes.Repeat(p, 1+int(times)%400))
 	})
+}
+
+// BenchmarkStream compresses a log in streams of several sizes.
+func BenchmarkStream(b *testing.B) {
+	r := rand.New(rand.NewPCG(1, 2))
+	var log bytes.Buffer
+	for log.Len() < 4_000_000 {
+		fmt.Fprintf(&log, "10.%d.%d.%d - - [21/Nov/2026:21:%02d:%02d +0000] \"GET /api/v1/users/%d HTTP/1.1\" %d %d\n", r.IntN(4), r.IntN(256), r.IntN(256), r.IntN(60), r.IntN(60), r.IntN(1e6), []int{200, 304, 404}[r.IntN(3)], r.IntN(50_000))
+	}
+	for _, n := range []int{500, 40_000, 4_000_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			w := NewWriter(io.Discard)
+			p := log.Bytes()[:n]
+			b.SetBytes(int64(n))
+			b.ReportAllocs()
+			for b.Loop() {
+				w.Reset(io.Discard)
+				if _, err := w.Write(p); err != nil {
+					b.Fatal(err)
+				}
+				if err := w.Close(); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(len(compress(b, w, p))), "bytes")
+		})
+	}
 }

@@ -115,6 +115,7 @@ func (c Codec) Options(get func(key, otherwise string) string) (o Options, err e
 		o.Buffer, err = number("io.compression.codec.snappy.buffersize", defaultBuffer, 4<<10, 64<<20)
 	case LZ4:
 		o.Buffer, err = number("io.compression.codec.lz4.buffersize", defaultBuffer, 4<<10, 64<<20)
+	case None, Bzip2:
 	}
 	return o, err
 }

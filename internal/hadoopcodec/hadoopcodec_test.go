@@ -409,7 +409,7 @@ func TestAllocations(t *testing.T) {
 			}
 		}
 		member()
-		if n := testing.AllocsPerRun(20, member); n > 1 {
+		if n := testing.AllocsPerRun(20, member); n > 2 {
 			t.Errorf("%s: %.0f allocations for a member", c, n)
 		}
 	}

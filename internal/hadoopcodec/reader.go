@@ -89,7 +89,7 @@ func (r *Reader) Read(p []byte) (int, error) {
 
 // torn says that the member after whole is not one, unless the file below could not be read.
 func (r *Reader) torn(err error) error {
-	if r.in.err != nil && r.in.err != io.EOF {
+	if r.in.err != nil && !errors.Is(r.in.err, io.EOF) {
 		return fmt.Errorf("reading what %s has compressed: %w", r.codec, r.in.err)
 	}
 	return fmt.Errorf("%w: %s at byte %d: %s", ErrTorn, r.codec, r.whole, err.Error())
@@ -185,6 +185,7 @@ func (s *source) begin(c Codec) {
 		}
 		*s.zstd = zstdEnd{need: 4}
 		s.ender = s.zstd
+	case None, Default, Deflate, Gzip, Snappy, LZ4: // their decoders take no more than a member
 	}
 }
 
@@ -394,7 +395,7 @@ func (b *blockReader) Read(p []byte) (int, error) {
 			return 0, io.EOF
 		}
 		if err := b.next(); err != nil {
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				err = io.ErrUnexpectedEOF
 			}
 			return 0, err

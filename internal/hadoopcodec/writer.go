@@ -81,6 +81,7 @@ func (p *Pool) make() (coder, error) {
 		w, err := zstd.NewWriter(io.Discard, zstd.WithEncoderLevel(zstdLevel(p.options.Level)), zstd.WithEncoderConcurrency(1),
 			zstd.WithWindowSize(zstdWindow), zstd.WithLowerEncoderMem(true))
 		return zstdCoder{w}, err
+	case None:
 	}
 	panic("BUG: no encoder of " + p.codec.String())
 }
