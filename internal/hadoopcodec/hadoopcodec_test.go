@@ -257,6 +257,9 @@ func TestTorn(t *testing.T) {
 		}
 		r := NewReader(c, nil)
 		for n := range len(file) + 1 {
+			if c == Bzip2 && n%10 != 0 && ends[n] == "" {
+				continue
+			}
 			for _, zeros := range []int{0, 40} {
 				cut := append(file[:n:n], make([]byte, zeros)...)
 				last, whole := 0, ""
@@ -284,7 +287,7 @@ func TestTorn(t *testing.T) {
 func TestDamage(t *testing.T) {
 	for _, c := range []Codec{Default, Gzip, Bzip2, Zstandard} {
 		file := compress(t, c, small())
-		for i := range file {
+		for i := 0; i < len(file); i += 2 {
 			bad := bytes.Clone(file)
 			bad[i] ^= 0x10
 			r := NewReader(c, bytes.NewReader(bad))
@@ -376,19 +379,19 @@ func TestMemory(t *testing.T) {
 		before = heap()
 		write(writers[0], 1)
 		small := heap() - before
-		write(writers[0], 100)
+		write(writers[0], 30)
 		large := heap() - before
 		if err := writers[0].Finish(); err != nil {
 			t.Fatal(err)
 		}
-		for _, w := range writers[1:50] {
+		for _, w := range writers[1:5] {
 			write(w, 1)
 			if err := w.Finish(); err != nil {
 				t.Fatal(err)
 			}
 		}
 		kept := heap() - before
-		t.Logf("%-9s a file %d bytes; a state %5d kB after 43 kB, %5d kB after 4 MB, kept %5d kB", c, each, small>>10, large>>10, kept>>10)
+		t.Logf("%-9s a file %d bytes; a state %5d kB after 43 kB, %5d kB after 1.3 MB, kept %5d kB", c, each, small>>10, large>>10, kept>>10)
 		if each > 128 || large > 16<<20 || kept > large+1<<20 {
 			t.Errorf("%s: a file %d, a state %d, kept %d", c, each, large, kept)
 		}
@@ -409,7 +412,7 @@ func TestAllocations(t *testing.T) {
 			}
 		}
 		member()
-		if n := testing.AllocsPerRun(20, member); n > 2 {
+		if n := testing.AllocsPerRun(5, member); n > 2 {
 			t.Errorf("%s: %.0f allocations for a member", c, n)
 		}
 	}
