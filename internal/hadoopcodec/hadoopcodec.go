@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-
-	"github.com/klauspost/compress/zstd"
 )
 
 // A Codec is one of Hadoop's ways to compress.
@@ -145,5 +143,3 @@ func (c Codec) Defaults() Options {
 	}
 	return o
 }
-
-func zstdLevel(level int) zstd.EncoderLevel { return zstd.EncoderLevelFromZstd(level) }

@@ -152,13 +152,12 @@ func TestHadoopReads(t *testing.T) {
 			}
 			add("whole", file, all, "")
 
-			head := int(len(file) - len(all))
-			if h, err := NewReader(bytes.NewReader(file)); err != nil {
+			begin, err := NewReader(bytes.NewReader(file))
+			if err != nil {
 				t.Fatal(err)
-			} else {
-				head = int(h.Whole())
-				h.Close()
 			}
+			begin.Close()
+			head := int(begin.Whole())
 			cut := file[:head+r.IntN(len(file)-head+1)]
 			tail, err := scanBytes(cut)
 			if err != nil {

@@ -582,16 +582,17 @@ func FuzzScan(f *testing.F) {
 	for _, format := range formats() {
 		f.Add(write(f, pool(f, format), [syncSize]byte{}, small()))
 	}
+	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, file []byte) {
 		tail, err := scanBytes(file)
 		if err != nil {
 			return
 		}
+		if tail.Whole == 0 && tail.Torn != nil {
+			return
+		}
 		if tail.Whole > int64(len(file)) || tail.Synced > tail.Whole || (tail.Torn == nil) != (tail.Whole == int64(len(file))) || tail.Beyond != 0 && tail.Beyond <= tail.Whole {
 			t.Fatalf("%+v of %d bytes", tail, len(file))
-		}
-		if tail.Whole == 0 {
-			return
 		}
 		again, err := scanBytes(file[:tail.Whole])
 		if err != nil || again.Torn != nil || again.Records != tail.Records || again.Synced != tail.Synced {
