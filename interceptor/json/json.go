@@ -191,8 +191,8 @@ func open(_ context.Context, s *Settings, env flume.Env) (flume.Interceptor, err
 	if err != nil {
 		return nil, err
 	}
-	i := &interceptor{settings: *s, top: top, invalid: env.Counter("EventNotJSONCount"), timeless: env.Counter("EventTimeMissingCount"),
-		notJSON:   &supervise.Trouble{Log: env.Log, Failing: "Bodies are no JSON; EventNotJSONCount counts them"},
+	i := &interceptor{settings: *s, top: top, invalid: env.Counter("EventNotJsonCount"), timeless: env.Counter("EventTimeMissingCount"),
+		notJSON:   &supervise.Trouble{Log: env.Log, Failing: "Bodies are no JSON; EventNotJsonCount counts them"},
 		notTiming: &supervise.Trouble{Log: env.Log, Failing: "Events tell no time; EventTimeMissingCount counts them"}}
 	if s.TimePath != "" {
 		if i.reader, err = s.Time.Reader(); err != nil {

@@ -150,8 +150,8 @@ func TestPassedIsCounted(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if n := strings.Count(env.Logged(), "level=WARN"); n != 1 || env.Count("EventNotJSONCount") != 100 {
-		t.Errorf("%d warnings, %d counted: %s", n, env.Count("EventNotJSONCount"), env.Logged())
+	if n := strings.Count(env.Logged(), "level=WARN"); n != 1 || env.Count("EventNotJsonCount") != 100 {
+		t.Errorf("%d warnings, %d counted: %s", n, env.Count("EventNotJsonCount"), env.Logged())
 	}
 }
 
