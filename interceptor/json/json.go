@@ -15,7 +15,8 @@
 // The rules:
 //
 //   - JSON is what RFC 8259 says, of any kind at the top, with a byte order mark in front or without, and nothing but
-//     blanks behind. It may have 1000 brackets in each other and maxBytes bytes. Everything else is no JSON.
+//     blanks behind. It may have 1000 brackets in each other, 65,536 fields that are dropped or renamed, and maxBytes
+//     bytes. Everything else is no JSON.
 //   - A text is lifted as its characters, anything else as it is written: 1.50, true, {"a": 1}. null is as if it were not
 //     there.
 //   - Of a key that comes twice in an object the first is lifted, and all are dropped or renamed.

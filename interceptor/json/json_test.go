@@ -117,7 +117,7 @@ func TestReject(t *testing.T) {
 	i := flumetest.Open(t, Kind, "header.id = id", "missing = reject", "drop = x", "rename.b = a", "time.jsonPath = ts", "time.fallback = reject", "maxBytes = 5000")
 	const good = `{"id":1,"ts":1711848600,"x":1}`
 	bodies := []string{good, "", "text", `{"id":1,"ts":1711848600} x`, `{"ts":1}`, `{"id":null,"ts":1711848600}`, `{"id":1}`, `{"id":1,"ts":"soon"}`,
-		`{"id":1,"ts":1711848600,"a":1,"b":2}`, `{"id":1,"ts":1711848600,"b":2,"a":1}`, strings.Repeat("[", 2000), "[" + strings.Repeat("1,", 3000) + "1]", good}
+		`{"id":1,"ts":1711848600,"a":1,"b":2}`, `{"id":1,"ts":1711848600,"b":2,"a":1}`, strings.Repeat("[", 2000), `{"x":1` + strings.Repeat(`,"x":1`, 700) + "}", "[" + strings.Repeat("1,", 3000) + "1]", good}
 	var b flume.Batch
 	for n, body := range bodies {
 		b = append(b, flume.Event{Body: []byte(body), Headers: flume.Headers{{Key: "n", Value: fmt.Sprint(n)}}})
@@ -127,17 +127,28 @@ func TestReject(t *testing.T) {
 		t.Fatal(out, rejected, err)
 	}
 	for n, e := range out {
-		if got, want := show(&e), fmt.Sprintf(`{"id":1,"ts":1711848600} id=1 n=%d timestamp=1711848600000`, n*12); got != want {
+		if got, want := show(&e), fmt.Sprintf(`{"id":1,"ts":1711848600} id=1 n=%d timestamp=1711848600000`, n*13); got != want {
 			t.Errorf("event %d is %s", n, got)
 		}
 	}
 	for n, want := range []string{"ends too early", "a value should begin at byte 1", "nothing should follow at byte 26", `looking for the header "id" in the body: there is no such value`,
 		`looking for the header "id"`, "looking for ts in the body: there is no such value", `reading the time "soon"`, `renaming a field of the body to "b": there is one`,
-		`renaming a field of the body to "b"`, "more than 1000 brackets", "it has 6003 bytes, maxBytes is 5000"} {
+		`renaming a field of the body to "b"`, "more than 1000 brackets", `looking for the header "id"`, "it has 6003 bytes, maxBytes is 5000"} {
 		r := rejected[n]
 		if !strings.Contains(r.Err.Error(), want) || string(r.Event.Body) != bodies[n+1] || len(r.Event.Headers) != 1 {
 			t.Errorf("%d: %v: %s", n+1, r.Err, show(&r.Event))
 		}
+	}
+}
+
+// A body may have many fields that go, in 16 MB, but not so many that they take more room than it.
+func TestManyEdits(t *testing.T) {
+	i := flumetest.Open(t, Kind, "drop = x")
+	out, rejected, err := i.Intercept(t.Context(), flume.Batch{
+		{Body: []byte(`{"y":1` + strings.Repeat(` ,"x":1`, mostEdits) + "}")}, {Body: []byte(`{"y":1` + strings.Repeat(` ,"x":1`, mostEdits+1) + "}")},
+	})
+	if err != nil || len(out) != 1 || len(rejected) != 1 || !json.Valid(out[0].Body) || bytes.Contains(out[0].Body, []byte("x")) || !strings.Contains(rejected[0].Err.Error(), "more than 65536 fields") {
+		t.Errorf("%d pass, %d are rejected; %v", len(out), len(rejected), err)
 	}
 }
 

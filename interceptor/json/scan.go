@@ -17,6 +17,9 @@ const deepest = 1000
 // most is how many paths may part in one place, so that those that were met in an object are bits of one number.
 const most = 64
 
+// mostEdits is how many fields of one body may be dropped and renamed: what is known of them takes more than they do.
+const mostEdits = 1 << 16
+
 // A node is a place in bodies to which paths lead.
 type node struct {
 	step  jsonpath.Step
@@ -206,6 +209,9 @@ func (c *cutting) end(s *scan) {
 
 // more goes over the comma behind a member; false: the bracket is closed here.
 func (c *cutting) more(s *scan, closing byte) (bool, error) {
+	if len(s.edits) > mostEdits {
+		return false, fmt.Errorf("reading the body as JSON: more than %d fields are to be dropped or renamed", mostEdits)
+	}
 	switch s.blank() {
 	case ',':
 		c.comma = s.at
