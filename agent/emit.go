@@ -121,7 +121,7 @@ func (in *inlet) intercept(ctx context.Context, b flume.Batch, chain []openInter
 		}
 		if w, ok := i.Interceptor.(flume.Witness); ok {
 			return in.witness(ctx, w, i.path, b, func(ctx context.Context, out flume.Batch, rejections []flume.Rejection) error {
-				refused, err := in.intercepted(i.path, places, out, rejections, refused)
+				refused, err := in.intercepted(i, places, out, rejections, refused)
 				if err != nil {
 					return err
 				}
@@ -133,7 +133,7 @@ func (in *inlet) intercept(ctx context.Context, b flume.Batch, chain []openInter
 			in.processing.Add(1)
 			return &interceptError{i.path, err}
 		}
-		if refused, err = in.intercepted(i.path, places, out, rejections, refused); err != nil {
+		if refused, err = in.intercepted(i, places, out, rejections, refused); err != nil {
 			return err
 		}
 		b = out
@@ -145,15 +145,15 @@ func (in *inlet) intercept(ctx context.Context, b flume.Batch, chain []openInter
 }
 
 // intercepted looks at what came out of an interceptor. Places are the positions that went in.
-func (in *inlet) intercepted(path string, places []string, out flume.Batch, rejections []flume.Rejection, refused []refusal) ([]refusal, error) {
+func (in *inlet) intercepted(i openInterceptor, places []string, out flume.Batch, rejections []flume.Rejection, refused []refusal) ([]refusal, error) {
 	if in.positions {
 		if err := position.Restore(places, out); err != nil {
 			in.processing.Add(1)
-			return nil, &interceptError{path, err}
+			return nil, &interceptError{i.path, err}
 		}
 	}
 	if len(rejections) > 0 {
-		refused = append(refused, refusal{path, rejections})
+		refused = append(refused, refusal{i.path, rejections})
 	}
 	return refused, nil
 }

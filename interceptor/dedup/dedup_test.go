@@ -81,6 +81,7 @@ func TestIntercept(t *testing.T) {
 		{"maxBytes = 240", "a b|c|a c|b", "a b|c|a|b", 1, 0},
 		{"header = id; missing = reject", "a,sluice.position=letter/x/0/1,id=1|b,id=1 c,sluice.position=letter/x/0/2,id=1 d,sluice.position=letter/x/0/3",
 			"a,sluice.position=letter/x/0/1,id=1|b,id=1 c,sluice.position=letter/x/0/2,id=1 d,sluice.position=letter/x/0/3", 0, 0},
+		{"", "a a,deadletter.id=7|a a,deadletter.id=7", "a a,deadletter.id=7|a,deadletter.id=7", 1, 0},
 	} {
 		var settings []string
 		if x.settings != "" {
