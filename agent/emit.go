@@ -95,6 +95,97 @@ func (in *inlet) emit(ctx context.Context, b flume.Batch) (err error) {
 	}
 	n := int64(len(b))
 	in.received.Add(n)
+	defer func() {
+		if bug := (*supervise.Bug)(nil); errors.As(err, &bug) {
+			in.bugs.Report(slog.LevelError, err, 0) // the source may not say it
+		}
+	}()
+	defer supervise.Recover("passing events of source "+in.name+" on", &err)
+	if err := in.intercept(ctx, b, in.interceptors, nil); err != nil {
+		return err
+	}
+	in.accepted.Add(n)
+	return nil
+}
+
+// intercept runs the chain, and passes on what is left. What is left of an empty batch is not shown to the interceptors
+// behind, as in Flume.
+func (in *inlet) intercept(ctx context.Context, b flume.Batch, chain []openInterceptor, refused []refusal) error {
+	for n, i := range chain {
+		if len(b) == 0 {
+			break
+		}
+		var places []string
+		if in.positions {
+			places = position.Texts(b)
+		}
+		if w, ok := i.Interceptor.(flume.Witness); ok {
+			return in.witness(ctx, w, i.path, b, func(ctx context.Context, out flume.Batch, rejections []flume.Rejection) error {
+				refused, err := in.intercepted(i, places, out, rejections, refused)
+				if err != nil {
+					return err
+				}
+				return in.intercept(ctx, out, chain[n+1:], refused)
+			})
+		}
+		out, rejections, err := i.Intercept(ctx, b)
+		if err != nil {
+			in.processing.Add(1)
+			return &interceptError{i.path, err}
+		}
+		if refused, err = in.intercepted(i, places, out, rejections, refused); err != nil {
+			return err
+		}
+		b = out
+	}
+	if in.positions {
+		position.Last(b)
+	}
+	return in.pass(ctx, b, refused)
+}
+
+// intercepted looks at what came out of an interceptor. Places are the positions that went in.
+func (in *inlet) intercepted(i openInterceptor, places []string, out flume.Batch, rejections []flume.Rejection, refused []refusal) ([]refusal, error) {
+	if in.positions {
+		if err := position.Restore(places, out); err != nil {
+			in.processing.Add(1)
+			return nil, &interceptError{i.path, err}
+		}
+	}
+	if len(rejections) > 0 {
+		refused = append(refused, refusal{i.path, rejections})
+	}
+	return refused, nil
+}
+
+// witness lets an interceptor see what becomes of a batch.
+func (in *inlet) witness(ctx context.Context, w flume.Witness, path string, b flume.Batch, rest func(context.Context, flume.Batch, []flume.Rejection) error) error {
+	went := false
+	var fate error
+	err := w.Witness(ctx, b, func(ctx context.Context, out flume.Batch, rejections []flume.Rejection) error {
+		if went {
+			panic("BUG: an interceptor passes a batch on twice")
+		}
+		went, fate = true, errUnknown // until it is known, should there be a panic
+		fate = rest(ctx, out, rejections)
+		return fate
+	})
+	switch {
+	case went:
+		return fate
+	case err == nil:
+		panic("BUG: an interceptor passes a batch on to nobody")
+	}
+	in.processing.Add(1)
+	return &interceptError{path, err}
+}
+
+// errUnknown is what becomes of a batch that a panic has kept on its way.
+var errUnknown = errors.New("the batch did not arrive")
+
+// pass selects channels for what the interceptors have left and commits it there, and what they refused to the dead
+// letters.
+func (in *inlet) pass(ctx context.Context, b flume.Batch, refused []refusal) error {
 	var txs []flume.Transaction
 	defer func() {
 		for _, tx := range txs {
@@ -103,18 +194,6 @@ func (in *inlet) emit(ctx context.Context, b flume.Batch) (err error) {
 			}
 		}
 	}()
-	defer func() {
-		if bug := (*supervise.Bug)(nil); errors.As(err, &bug) {
-			in.bugs.Report(slog.LevelError, err, 0) // the source may not say it
-		}
-	}()
-	defer supervise.Recover("passing events of source "+in.name+" on", &err)
-
-	b, refused, err := in.intercept(ctx, b)
-	if err != nil {
-		in.processing.Add(1)
-		return err
-	}
 	var routes flume.Routes
 	if len(b) > 0 {
 		routes.Reset(len(in.channels))
@@ -128,6 +207,7 @@ func (in *inlet) emit(ctx context.Context, b flume.Batch) (err error) {
 		}
 		txs = make([]flume.Transaction, len(in.channels))
 		for _, i := range in.prepare {
+			var err error
 			if txs[i], err = in.put(ctx, i, routes.Required(i)); err != nil {
 				in.failed.Add(1)
 				return err
@@ -149,39 +229,7 @@ func (in *inlet) emit(ctx context.Context, b flume.Batch) (err error) {
 			in.offer(ctx, i, routes.Optional(i))
 		}
 	}
-	in.accepted.Add(n)
 	return nil
-}
-
-// intercept runs the chain. What is left of an empty batch is not shown to the interceptors behind, as in Flume.
-func (in *inlet) intercept(ctx context.Context, b flume.Batch) (flume.Batch, []refusal, error) {
-	var refused []refusal
-	for _, i := range in.interceptors {
-		if len(b) == 0 {
-			break
-		}
-		var places []string
-		if in.positions {
-			places = position.Texts(b)
-		}
-		out, rejections, err := i.Intercept(ctx, b)
-		if err != nil {
-			return nil, nil, &interceptError{i.path, err}
-		}
-		if in.positions {
-			if err := position.Restore(places, out); err != nil {
-				return nil, nil, &interceptError{i.path, err}
-			}
-		}
-		if len(rejections) > 0 {
-			refused = append(refused, refusal{i.path, rejections})
-		}
-		b = out
-	}
-	if in.positions {
-		position.Last(b)
-	}
-	return b, refused, nil
 }
 
 // An interceptError is flume.ErrInterceptor, with what it was.

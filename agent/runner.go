@@ -133,6 +133,9 @@ func (r *runner) run(ctx context.Context, processor flume.SinkProcessor) {
 			wait := backoff.Next()
 			trouble.Report(slog.LevelWarn, err, wait)
 			r.pause(ctx, wait)
+			if ctx.Err() != nil {
+				<-rounds.Done() // ends a moment after ctx; until then the sink would be tried once more, and waited for
+			}
 		default:
 			if empty++; empty < len(group) {
 				continue // each sink of the group shall have had its turn

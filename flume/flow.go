@@ -27,6 +27,15 @@ type Interceptor interface {
 	Close() error
 }
 
+// A Witness is an interceptor that has to know whether what it lets pass has arrived, as one that remembers events does.
+// The agent calls Witness where it calls Intercept of others. Next, which is called once, is the rest of the way with what
+// is left of the batch and what was rejected: the interceptors behind, the selector, the channels. Its nil means that every
+// required channel has committed; its error may leave copies in some. What Witness returns after next does not matter.
+type Witness interface {
+	Interceptor
+	Witness(ctx context.Context, b Batch, next func(ctx context.Context, b Batch, r []Rejection) error) error
+}
+
 // A Selector says which channels each event goes to. Events are read-only from here on. Calls can overlap.
 type Selector interface {
 	Select(b Batch, r *Routes)

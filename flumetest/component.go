@@ -2,6 +2,7 @@ package flumetest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -136,6 +137,15 @@ func Interceptor(t *testing.T, open func(t testing.TB) flume.Interceptor) {
 		}
 		goleak.VerifyNone(t)
 	})
+	t.Run("what did not arrive passes again", func(t *testing.T) {
+		i := open(t)
+		if w, ok := i.(flume.Witness); ok {
+			witnessed(t, w)
+		}
+		if err := i.Close(); err != nil {
+			t.Errorf("closing: %v", err)
+		}
+	})
 	t.Run("calls overlap", func(t *testing.T) {
 		i := open(t)
 		overlapping(func(int) { intercepted(t, i, Events(0, 50)) })
@@ -143,6 +153,28 @@ func Interceptor(t *testing.T, open func(t testing.TB) flume.Interceptor) {
 			t.Errorf("closing: %v", err)
 		}
 	})
+}
+
+// witnessed is the law of an interceptor that sees what becomes of its events: what did not arrive passes again.
+func witnessed(t testing.TB, w flume.Witness) {
+	no := errors.New("the channel is full")
+	for _, b := range batches() {
+		var passed [2]flume.Batch
+		for n, fate := range []error{no, nil} {
+			calls := 0
+			err := w.Witness(context.Background(), copied(b), func(_ context.Context, out flume.Batch, _ []flume.Rejection) error {
+				calls++
+				passed[n] = copied(out)
+				return fate
+			})
+			if calls != 1 || !errors.Is(err, fate) {
+				t.Errorf("a batch was passed on %d times, and of %v became %v", calls, fate, err)
+			}
+		}
+		if err := same(passed[0], passed[1]); err != nil {
+			t.Errorf("what did not arrive does not pass again: %v", err)
+		}
+	}
 }
 
 func intercepted(t testing.TB, i flume.Interceptor, b flume.Batch) flume.Batch {

@@ -15,8 +15,10 @@ import (
 	externalfilter "github.com/sluice-io/sluice/configfilter/external"
 	"github.com/sluice-io/sluice/configfilter/hadoop"
 	"github.com/sluice-io/sluice/flume"
+	"github.com/sluice-io/sluice/interceptor/dedup"
 	externalinterceptor "github.com/sluice-io/sluice/interceptor/external"
 	"github.com/sluice-io/sluice/interceptor/host"
+	"github.com/sluice-io/sluice/interceptor/json"
 	"github.com/sluice-io/sluice/interceptor/regexextractor"
 	"github.com/sluice-io/sluice/interceptor/regexfilter"
 	"github.com/sluice-io/sluice/interceptor/removeheader"
@@ -79,7 +81,9 @@ var Standard = agent.Kit{
 	}, refused[flume.Source]("source", refusedSources)),
 	Interceptors: slices.Concat([]flume.Kind[flume.Interceptor]{
 		externalinterceptor.Kind,
+		dedup.Kind,
 		host.Kind,
+		json.Kind,
 		regexextractor.Kind,
 		regexfilter.Kind,
 		removeheader.Kind,

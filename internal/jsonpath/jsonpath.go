@@ -18,14 +18,17 @@ import (
 // A Path is one that was understood.
 type Path struct {
 	text  string
-	steps []step
+	steps []Step
 }
 
-// A step goes into an object by a key, or into an array by a place.
-type step struct {
-	key   string
-	place int // -1: by the key
+// A Step goes into an object by a key, or into an array by a place.
+type Step struct {
+	Key   string
+	Place int // -1: by the key
 }
+
+// Steps are those of the path, from the outside in; not to be changed.
+func (p *Path) Steps() []Step { return p.steps }
 
 // Parse reads a path.
 func Parse(path string) (*Path, error) {
@@ -38,7 +41,7 @@ func Parse(path string) (*Path, error) {
 			if i < 0 {
 				return nil, fmt.Errorf("the path %q: %s] is missing", path, rest[1:2])
 			}
-			p.steps = append(p.steps, step{rest[2 : 2+i], -1})
+			p.steps = append(p.steps, Step{rest[2 : 2+i], -1})
 			rest = rest[2+i+2:]
 		case strings.HasPrefix(rest, "["):
 			text, after, ok := strings.Cut(rest[1:], "]")
@@ -46,7 +49,7 @@ func Parse(path string) (*Path, error) {
 			if !ok || err != nil {
 				return nil, fmt.Errorf("the path %q: [ takes the number of a place, from 0, or a key in quotes", path)
 			}
-			p.steps = append(p.steps, step{"", int(n)})
+			p.steps = append(p.steps, Step{"", int(n)})
 			rest = after
 		default:
 			name, dotted := strings.CutPrefix(rest, ".")
@@ -60,7 +63,7 @@ func Parse(path string) (*Path, error) {
 			if i == 0 {
 				return nil, fmt.Errorf("the path %q: a key is missing", path)
 			}
-			p.steps = append(p.steps, step{name[:i], -1})
+			p.steps = append(p.steps, Step{name[:i], -1})
 			rest = name[i:]
 		}
 	}
@@ -140,9 +143,9 @@ func (s *scanner) take(c byte) error {
 }
 
 // enter goes to the value of a step. What is no object or array has none.
-func (s *scanner) enter(to step) error {
+func (s *scanner) enter(to Step) error {
 	opening, closing := byte('{'), byte('}')
-	if to.place >= 0 {
+	if to.Place >= 0 {
 		opening, closing = '[', ']'
 	}
 	if s.peek() != opening {
@@ -158,13 +161,13 @@ func (s *scanner) enter(to step) error {
 				return err
 			}
 		}
-		found := n == to.place
+		found := n == to.Place
 		if opening == '{' {
 			key, err := s.string()
 			if err != nil {
 				return err
 			}
-			if found, err = same(key, to.key); err != nil {
+			if found, err = same(key, to.Key); err != nil {
 				return err
 			}
 			if err := s.take(':'); err != nil {

@@ -83,13 +83,13 @@ func FuzzFind(f *testing.F) {
 		for _, s := range p.steps {
 			switch x := want.(type) {
 			case map[string]any:
-				if want = x[s.key]; s.place >= 0 {
+				if want = x[s.Key]; s.Place >= 0 {
 					want = nil
 				}
 			case []any:
 				want = nil
-				if s.place >= 0 && s.place < len(x) {
-					want = x[s.place]
+				if s.Place >= 0 && s.Place < len(x) {
+					want = x[s.Place]
 				}
 			default:
 				want = nil

@@ -1,4 +1,18 @@
-package timestampextractor
+// Package eventtime reads the times that events tell, in the forms that they usually have.
+//
+//	text ─▶ Reader of a format, a pattern or auto ─▶ milliseconds since 1970 UTC
+//
+// Auto takes what cannot be mistaken for something else:
+//
+//	2024-03-31T02:30:00.123+01:00    2024-03-31 02:30:00,123    2024/03/31 02:30    20240331T023000Z    2024-03-31
+//	1711848600    1711848600.123    1711848600123    and micro- and nanoseconds: by the number of digits
+//	20240331    20240331023000    20240331023000123
+//	31/Mar/2024:02:30:00 +0100    Sun, 31 Mar 2024 02:30:00 GMT    31 Mar 2024 02:30:00,123    31-Mar-2024 02:30:00.123
+//	Mar 31 02:30:00    Mar 31 2024 02:30:00    Mar 31, 2024 2:30:00 AM    Sun Mar 31 02:30:00 CET 2024 (UTC, GMT, +0100)
+//
+// A time without a year is in the last year in which it is no more than a day ahead; one without a date is on the day
+// on which it is nearest. 03/04/2024 can be two days: a pattern says which.
+package eventtime
 
 import (
 	"bytes"
@@ -13,35 +27,36 @@ import (
 	"github.com/sluice-io/sluice/internal/javatime"
 )
 
-// A format is how a time is written.
-type format string
+// A Format is how a time is written.
+type Format string
 
+// The formats.
 const (
-	auto    format = "auto"
-	iso     format = "iso8601"
-	epoch   format = "epoch" // by the number of digits
-	seconds format = "seconds"
-	millis  format = "millis"
-	micros  format = "micros"
-	nanos   format = "nanos"
-	clf     format = "clf"
-	syslog  format = "syslog"
-	rfc1123 format = "rfc1123"
+	Auto    Format = "auto"
+	ISO     Format = "iso8601"
+	Epoch   Format = "epoch" // by the number of digits
+	Seconds Format = "seconds"
+	Millis  Format = "millis"
+	Micros  Format = "micros"
+	Nanos   Format = "nanos"
+	CLF     Format = "clf"
+	Syslog  Format = "syslog"
+	RFC1123 Format = "rfc1123"
 )
 
 // patterns are the date patterns of a format. No text fits two of them in another meaning.
-func patterns(f format) []string {
+func patterns(f Format) []string {
 	web := []string{"d/MMM/yyyy:HH:mm:ss Z", "d/MMM/yyyy:HH:mm:ss"}
 	system := []string{"MMM d HH:mm:ss", "MMM d HH:mm:ss.SSSSSSSSS"}
 	mail := []string{"d MMM yyyy HH:mm:ss Z", "d MMM yyyy HH:mm:ss z"}
 	switch f {
-	case clf:
+	case CLF:
 		return web
-	case syslog:
+	case Syslog:
 		return system
-	case rfc1123:
+	case RFC1123:
 		return mail
-	case auto:
+	case Auto:
 		return slices.Concat([]string{"yyyyMMddHHmmss", "yyyyMMddHHmmssSSS"}, web, system, mail, []string{
 			"d MMM yyyy HH:mm:ss", "d MMM yyyy HH:mm:ss,SSS", "d MMM yyyy HH:mm:ss.SSS", "d-MMM-yyyy HH:mm:ss", "d-MMM-yyyy HH:mm:ss.SSS",
 			"MMM d yyyy HH:mm:ss", "MMM d, yyyy h:mm:ss a", "MMM d HH:mm:ss yyyy", "MMM d HH:mm:ss z yyyy", "MMM d HH:mm:ss Z yyyy"})
@@ -50,17 +65,19 @@ func patterns(f format) []string {
 	}
 }
 
-// A reader reads times of one format.
-type reader struct {
-	format  format
+// A Reader reads times of one format. It may be used by several goroutines.
+type Reader struct {
+	format  Format
 	zone    *time.Location
 	layouts []*javatime.Layout
 	last    atomic.Int32 // of layouts: what fitted last mostly fits again
 	exact   bool         // the pattern is the user's, blanks count
 }
 
-func newReader(f format, pattern string, zone *time.Location, now time.Time) (*reader, error) {
-	r := &reader{format: f, zone: zone, exact: pattern != ""}
+// New makes a reader of a format or, where there is one, of a date pattern of Java's. Times that name no zone are in zone;
+// now says what two digits of a year mean.
+func New(f Format, pattern string, zone *time.Location, now time.Time) (*Reader, error) {
+	r := &Reader{format: f, zone: zone, exact: pattern != ""}
 	all := patterns(f)
 	if r.exact {
 		r.format, all = "", []string{pattern}
@@ -75,31 +92,31 @@ func newReader(f format, pattern string, zone *time.Location, now time.Time) (*r
 	return r, nil
 }
 
-// longest is the most bytes that a time may have.
-const longest = 100
+// Longest is the most bytes that a time may have.
+const Longest = 100
 
-// millis reads a time. room has longest bytes that it may write to.
-func (r *reader) millis(text, room []byte, now time.Time) (int64, error) {
-	if len(text) > longest {
+// Millis reads a time. room has Longest bytes that it may write to; now is what a time without a date is near to.
+func (r *Reader) Millis(text, room []byte, now time.Time) (int64, error) {
+	if len(text) > Longest {
 		return 0, fmt.Errorf("reading the time of %d bytes: it is too long", len(text))
 	}
 	if !r.exact {
 		text = tidy(room[:0], text)
 	}
 	switch r.format {
-	case iso:
+	case ISO:
 		return javatime.ISO(text, r.zone)
-	case epoch:
+	case Epoch:
 		return since1970(text, 0)
-	case seconds:
+	case Seconds:
 		return since1970(text, 1000)
-	case millis:
+	case Millis:
 		return since1970(text, 1)
-	case micros:
+	case Micros:
 		return since1970(text, 1e-3)
-	case nanos:
+	case Nanos:
 		return since1970(text, 1e-6)
-	case auto:
+	case Auto:
 		if isNumber(text) {
 			if t, err := since1970(text, 0); err == nil {
 				return t, nil

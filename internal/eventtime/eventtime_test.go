@@ -1,17 +1,17 @@
-package timestampextractor
+package eventtime
 
 import (
 	"testing"
 	"time"
 )
 
-func read(t testing.TB, f format, pattern, zone string) *reader {
+func read(t testing.TB, f Format, pattern, zone string) *Reader {
 	t.Helper()
 	z, err := time.LoadLocation(zone)
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := newReader(f, pattern, z, now())
+	r, err := New(f, pattern, z, now())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -22,7 +22,7 @@ func now() time.Time { return time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC) }
 
 // What auto takes, in Berlin.
 func TestAuto(t *testing.T) {
-	r := read(t, auto, "", "Europe/Berlin")
+	r := read(t, Auto, "", "Europe/Berlin")
 	for range 2 { // what fitted last does not change what fits
 		for text, want := range map[string]string{
 			"2024-03-30T02:30:00.123+01:00":    "2024-03-30T01:30:00.123Z",
@@ -62,7 +62,7 @@ func TestAuto(t *testing.T) {
 			"Sun Mar 31 03:30:00 2024":         "2024-03-31T01:30:00Z",
 			" \t2024-03-30  02:30 ":            "2024-03-30T01:30:00Z",
 		} {
-			got, err := r.millis([]byte(text), make([]byte, longest), now())
+			got, err := r.Millis([]byte(text), make([]byte, Longest), now())
 			if at := time.UnixMilli(got).UTC().Format(time.RFC3339Nano); err != nil || at != want {
 				t.Errorf("%q is %s instead of %s; %v", text, at, want, err)
 			}
@@ -70,7 +70,7 @@ func TestAuto(t *testing.T) {
 	}
 	for _, text := range []string{"", " ", "-", ".", "12", "03/04/2024", "2024-13-01", "2024-02-30 12:00", "2024-03-31 02:30", "2024-03-30T", "2024-03-30 25:00", "yesterday",
 		"99999999999999999999", "1e9", "Sun", "Sun, ", "2024-03-30 02:30:00.", "2024-03-30 02:30:00 CEST", "31 Feb 2024 00:00:00"} {
-		if got, err := r.millis([]byte(text), make([]byte, longest), now()); err == nil {
+		if got, err := r.Millis([]byte(text), make([]byte, Longest), now()); err == nil {
 			t.Errorf("%q is %s", text, time.UnixMilli(got).UTC())
 		}
 	}
@@ -78,29 +78,29 @@ func TestAuto(t *testing.T) {
 
 func TestFormats(t *testing.T) {
 	for _, x := range []struct {
-		format  format
+		format  Format
 		pattern string
 		text    string
 		want    int64
 	}{
-		{seconds, "", "1711848600", 1711848600000}, {seconds, "", "5", 5000}, {seconds, "", "-5.25", -5250}, {seconds, "", "1.7118486E9", 1711848600000},
-		{millis, "", "1711848600123", 1711848600123}, {millis, "", "-1", -1}, {micros, "", "1711848600123456", 1711848600123}, {nanos, "", "1711848600123456789", 1711848600123},
-		{epoch, "", "1711848600123", 1711848600123}, {iso, "", "2024-03-31T01:30Z", 1711848600000}, {syslog, "", "Mar 31 01:30:00", 1774920600000},
-		{clf, "", "31/Mar/2024:01:30:00 +0000", 1711848600000}, {rfc1123, "", "Sun, 31 Mar 2024 01:30:00 GMT", 1711848600000},
-		{auto, "dd.MM.yyyy HH:mm", "31.03.2024 01:30", 1711848600000}, {auto, "yyyy-MM-dd'T'HH:mmXXX", "2024-03-31T01:30Z", 1711848600000}, {auto, "HH:mm", "11:00", 1795258800000},
+		{Seconds, "", "1711848600", 1711848600000}, {Seconds, "", "5", 5000}, {Seconds, "", "-5.25", -5250}, {Seconds, "", "1.7118486E9", 1711848600000},
+		{Millis, "", "1711848600123", 1711848600123}, {Millis, "", "-1", -1}, {Micros, "", "1711848600123456", 1711848600123}, {Nanos, "", "1711848600123456789", 1711848600123},
+		{Epoch, "", "1711848600123", 1711848600123}, {ISO, "", "2024-03-31T01:30Z", 1711848600000}, {Syslog, "", "Mar 31 01:30:00", 1774920600000},
+		{CLF, "", "31/Mar/2024:01:30:00 +0000", 1711848600000}, {RFC1123, "", "Sun, 31 Mar 2024 01:30:00 GMT", 1711848600000},
+		{Auto, "dd.MM.yyyy HH:mm", "31.03.2024 01:30", 1711848600000}, {Auto, "yyyy-MM-dd'T'HH:mmXXX", "2024-03-31T01:30Z", 1711848600000}, {Auto, "HH:mm", "11:00", 1795258800000},
 	} {
-		if got, err := read(t, x.format, x.pattern, "UTC").millis([]byte(x.text), make([]byte, longest), now()); err != nil || got != x.want {
+		if got, err := read(t, x.format, x.pattern, "UTC").Millis([]byte(x.text), make([]byte, Longest), now()); err != nil || got != x.want {
 			t.Errorf("%s%s: %q is %d instead of %d; %v", x.format, x.pattern, x.text, got, x.want, err)
 		}
 	}
 	for _, x := range []struct {
-		format        format
+		format        Format
 		pattern, text string
 	}{
-		{epoch, "", "20240330"}, {seconds, "", "x"}, {seconds, "", "9223372036854775807"}, {seconds, "", "1e300"}, {seconds, "", "1.2.3"}, {seconds, "", "-"}, {millis, "", "99999999999999999999"},
-		{iso, "", "31.03.2024"}, {clf, "", "2024-03-31"}, {auto, "dd.MM.yyyy", " 31.03.2024"}, {nanos, "", ""},
+		{Epoch, "", "20240330"}, {Seconds, "", "x"}, {Seconds, "", "9223372036854775807"}, {Seconds, "", "1e300"}, {Seconds, "", "1.2.3"}, {Seconds, "", "-"}, {Millis, "", "99999999999999999999"},
+		{ISO, "", "31.03.2024"}, {CLF, "", "2024-03-31"}, {Auto, "dd.MM.yyyy", " 31.03.2024"}, {Nanos, "", ""},
 	} {
-		if got, err := read(t, x.format, x.pattern, "UTC").millis([]byte(x.text), make([]byte, longest), now()); err == nil {
+		if got, err := read(t, x.format, x.pattern, "UTC").Millis([]byte(x.text), make([]byte, Longest), now()); err == nil {
 			t.Errorf("%s%s: %q is %d", x.format, x.pattern, x.text, got)
 		}
 	}
@@ -111,10 +111,10 @@ func FuzzMillis(f *testing.F) {
 	for _, text := range []string{"2024-03-30T02:30:00.123+01:00", "1711848600.123", "Oct  1 22:14:15", "Sun Mar 31 02:30:00 UTC 2024", "31/Mar/2024:01:30:00 +0000", "Mar 30, 2024 2:30:00 PM"} {
 		f.Add(text)
 	}
-	r := read(f, auto, "", "Europe/Berlin")
+	r := read(f, Auto, "", "Europe/Berlin")
 	f.Fuzz(func(t *testing.T, text string) {
-		first, err := r.millis([]byte(text), make([]byte, longest), now())
-		again, err2 := r.millis([]byte(text), make([]byte, longest), now())
+		first, err := r.Millis([]byte(text), make([]byte, Longest), now())
+		again, err2 := r.Millis([]byte(text), make([]byte, Longest), now())
 		if first != again || (err == nil) != (err2 == nil) {
 			t.Errorf("%q is %d, %v and then %d, %v", text, first, err, again, err2)
 		}
@@ -122,13 +122,13 @@ func FuzzMillis(f *testing.F) {
 }
 
 func BenchmarkMillis(b *testing.B) {
-	r := read(b, auto, "", "Europe/Berlin")
+	r := read(b, Auto, "", "Europe/Berlin")
 	for _, text := range []string{"2024-03-30 02:30:00,123", "1711848600123", "Oct 11 22:14:15", "10/Oct/2000:13:55:36 -0700"} {
 		b.Run(text, func(b *testing.B) {
 			b.ReportAllocs()
-			at, room, when := []byte(text), make([]byte, longest), now()
+			at, room, when := []byte(text), make([]byte, Longest), now()
 			for b.Loop() {
-				if _, err := r.millis(at, room, when); err != nil {
+				if _, err := r.Millis(at, room, when); err != nil {
 					b.Fatal(err)
 				}
 			}
