@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/sluice-io/sluice/flume"
+	"github.com/sluice-io/sluice/internal/offer"
 	"github.com/sluice-io/sluice/internal/rpc"
 )
 
@@ -34,7 +35,7 @@ type Reader interface {
 
 // Streams serve the connections of a source.
 type Streams struct {
-	Outlet *Outlet
+	Offer  *offer.Offer
 	Budget *rpc.Budget
 	TLS    *tls.Config // nil: plain
 	First  int         // bytes of the buffer of an idle connection; 0: a few
@@ -141,7 +142,7 @@ func (c *stream) pass(ctx context.Context, ended bool) (slow, lost error) {
 	slow = c.loan.Complete()
 	ended = ended || slow != nil
 	for {
-		most := c.Outlet.Most
+		most := c.Offer.Most
 		if len(c.buf) == len(c.small) {
 			most = min(most, fewEvents)
 		}
@@ -166,13 +167,14 @@ func (c *stream) put(ctx context.Context) error {
 		}
 		_ = c.loan.Complete() // the channels may take their time
 	}
-	left, lost := c.Outlet.Put(c.force, n, c.reader.Events)
+	events := offer.Of(n, c.reader.Events)
+	lost := c.Offer.Keep(c.force, events)
 	if lost == nil {
 		c.reader.Taken()
 	}
 	c.reader.Clear()
 	if lost != nil {
-		c.Outlet.Lost(left+c.behind(), lost)
+		c.Offer.Trouble.Lost(events.Len()+c.behind(), lost)
 	}
 	c.loan.Shrink(cost)
 	return lost

@@ -137,7 +137,8 @@ func TestRetireAgain(t *testing.T) {
 				r := s.opened("deletePolicy = "+deletion, "settleTime = 60000")
 				var got []string
 				c := s.candidate(r, "a")
-				end, err := r.read(t.Context(), taken(&got), &c, noted{})
+				r.offer.Emit = taken(&got)
+				end, err := r.read(t.Context(), &c, noted{})
 				s.must(err)
 				c.end, got = end, nil
 				r.done["a"] = c // as where it could not be renamed
@@ -154,7 +155,7 @@ func TestRetireAgain(t *testing.T) {
 					t.Errorf("waiting are %v", r.done)
 				}
 				if x.text != "" {
-					r.spool(t.Context(), taken(&got), s.candidate(r, "a"))
+					r.spool(t.Context(), s.candidate(r, "a"))
 				}
 				if strings.Join(got, " ") != x.want {
 					t.Errorf("read are %q", got)
@@ -179,18 +180,21 @@ func TestMarkStays(t *testing.T) {
 	s.put("bad", "good\nb\xffd\n")
 	r := s.opened()
 	var got []string
-	r.spool(t.Context(), taken(&got), s.candidate(r, "bad"))
+	r.offer.Emit = taken(&got)
+	r.spool(t.Context(), s.candidate(r, "bad"))
 	s.put("bad", "good\nbetter\n")
 	s.candidate(r, "bad")
 	s.must(r.Close())
 	s.put("other", "1\n") // its position takes the place of the one of bad
 	r = s.opened()
+	r.offer.Emit = taken(&got)
 	s.candidate(r, "bad")
-	r.spool(t.Context(), taken(&got), s.candidate(r, "other"))
+	r.spool(t.Context(), s.candidate(r, "other"))
 	s.must(r.Close())
 
 	r = s.opened()
-	r.spool(t.Context(), taken(&got), s.candidate(r, "bad"))
+	r.offer.Emit = taken(&got)
+	r.spool(t.Context(), s.candidate(r, "bad"))
 	s.must(r.Close())
 	if strings.Join(got, " ") != "good 1 better" {
 		t.Errorf("read are %q", got)
@@ -206,7 +210,8 @@ func TestMarkIsWhole(t *testing.T) {
 	s.must(os.Link(s.path(".flumespool/bad.failed"), s.path("link")))
 	r := s.opened()
 	var got []string
-	r.spool(t.Context(), taken(&got), s.candidate(r, "bad"))
+	r.offer.Emit = taken(&got)
+	r.spool(t.Context(), s.candidate(r, "bad"))
 	s.must(r.Close())
 	if text, err := os.ReadFile(s.path("link")); string(text) != "kept\n" || err != nil {
 		t.Errorf("it was written over: %q, %v", text, err)

@@ -47,7 +47,8 @@ func (r *stepped) stop() {
 // round looks and reads, often enough for what was found to be settled.
 func (r *stepped) round() {
 	for range 3 {
-		r.readAll(r.t.Context(), r.in.Emit, r.look(time.Now()))
+		r.offer.Emit = r.in.Emit
+		r.readAll(r.t.Context(), r.look(time.Now()))
 	}
 }
 
@@ -253,15 +254,15 @@ func TestCopyOfUnreadable(t *testing.T) {
 				s.must(os.Remove(s.path("was")))
 			}
 			now := time.Now()
-			r.readAll(t.Context(), r.in.Emit, r.look(now))
+			r.readAll(t.Context(), r.look(now))
 			if n := r.count(); n != 100 {
 				t.Fatalf("%d events: it does not wait", n)
 			}
 			for _, copied := range r.streams { // the wait is over
 				copied.grown, copied.asked = now.Add(-2*holdPacked), now.Add(-2*holdPacked)
 			}
-			r.readAll(t.Context(), r.in.Emit, r.look(now))
-			r.readAll(t.Context(), r.in.Emit, r.look(now))
+			r.readAll(t.Context(), r.look(now))
+			r.readAll(t.Context(), r.look(now))
 			if n := r.count(); n != 300 {
 				t.Errorf("%d events: %s", n, r.env.Logged())
 			}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/sluice-io/sluice/flume"
 	"github.com/sluice-io/sluice/internal/javaregex"
+	"github.com/sluice-io/sluice/internal/offer"
 	"github.com/sluice-io/sluice/internal/supervise"
 	"github.com/sluice-io/sluice/internal/vfs"
 )
@@ -22,7 +23,6 @@ import (
 type source struct {
 	settings Settings
 	log      *slog.Logger
-	reject   func(context.Context, ...flume.Rejection) error
 	most     int // events of a batch
 
 	folders []*folder
@@ -47,7 +47,7 @@ type source struct {
 	positions supervise.Trouble
 	looking   supervise.Trouble
 	matching  supervise.Trouble
-	emitting  supervise.Trouble
+	offer     *offer.Offer
 	unread    *atomic.Int64 // EventReadFail
 	failed    *atomic.Int64 // GenericProcessingFail
 
@@ -69,18 +69,19 @@ func openSource(s *Settings, env flume.Env) (*source, error) {
 		return nil, fmt.Errorf("taking the position file for this source alone (give each source its own): %w", err)
 	}
 	r := &source{
-		settings: *s, log: env.Log, reject: env.Reject, most: s.batchSize,
+		settings: *s, log: env.Log, offer: offer.New(env), most: s.batchSize,
 		streams: map[place]*stream{}, buf: make([]byte, leastBuffer), opened: time.Now(),
 		journal:   journal{path: path + ".sluice", lock: lock},
 		positions: supervise.Trouble{Log: env.Log, Failing: "Positions cannot be written; a kill would repeat events", Over: "Positions are written again"},
 		looking:   supervise.Trouble{Log: env.Log, Failing: "A directory or file cannot be looked at", Over: "Directories can be looked at again"},
 		matching:  supervise.Trouble{Log: env.Log, Failing: "A line cannot be matched; it begins no event"},
-		emitting:  supervise.Trouble{Log: env.Log, Failing: "The channels do not take events", Over: "The channels take events again"},
 		unread:    env.Counter("EventReadFail"), failed: env.Counter("GenericProcessingFail"),
 	}
 	if env.TransactionCapacity > 0 {
 		r.most = env.TransactionCapacity
 	}
+	r.offer.Unit, r.offer.Wait = s.batchSize, offer.Growing(s.backoff, s.maxBackoff)
+	r.offer.Sleep = supervise.Sleep // what is not taken can be read again
 	if s.begin != nil {
 		r.begin = s.begin.Matcher()
 	}
@@ -213,12 +214,13 @@ func (s *source) Run(ctx context.Context, emit flume.Emit) error {
 		return nil
 	}
 	defer leave()
+	s.offer.Emit = emit
 	s.due = time.Now().Add(s.settings.writeInterval)
 	for ctx.Err() == nil {
 		began := time.Now()
 		grown := s.look(began)
 		took := time.Since(began)
-		busy := s.readAll(ctx, emit, grown)
+		busy := s.readAll(ctx, grown)
 		s.tidy()
 		if now := time.Now(); !now.Before(s.due) {
 			s.save()
