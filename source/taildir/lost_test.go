@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -315,7 +316,8 @@ func TestPositionsStand(t *testing.T) {
 	r := s.step()
 	r.gets(10)
 	r.save()
-	s.must(os.Mkdir(s.positions()+".tmp", 0o755))
+	tmp := filepath.Join(filepath.Dir(s.positions()), "."+filepath.Base(s.positions())+".tmp")
+	s.must(os.MkdirAll(filepath.Join(tmp, "in the way"), 0o755))
 	for i := range 4 {
 		s.add("app.log", lines(10+i, 1))
 		r.gets(11 + i)
@@ -325,7 +327,7 @@ func TestPositionsStand(t *testing.T) {
 		t.Fatal(r.env.Logged())
 	}
 	r.stop()
-	s.must(os.Remove(s.positions() + ".tmp"))
+	s.must(os.RemoveAll(tmp))
 	s.add("app.log", lines(14, 1))
 	s.step().gets(1)
 }

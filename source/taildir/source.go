@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -59,19 +58,20 @@ const (
 	mostOpen = 256  // open files, beyond those that grow
 )
 
-func openSource(s *Settings, env flume.Env) (*source, error) {
+// openSource opens a source that keeps its positions in fsys.
+func openSource(fsys vfs.FS, s *Settings, env flume.Env) (*source, error) {
 	path := absolute(s.positionFile)
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+	if err := fsys.MkdirAll(filepath.Dir(path)); err != nil {
 		return nil, fmt.Errorf("making the directory of the position file: %w", err)
 	}
-	lock, err := vfs.OS{}.Lock(path + ".lock")
+	lock, err := fsys.Lock(path + ".lock")
 	if err != nil {
 		return nil, fmt.Errorf("taking the position file for this source alone (give each source its own): %w", err)
 	}
 	r := &source{
 		settings: *s, log: env.Log, offer: offer.New(env), most: s.batchSize,
 		streams: map[place]*stream{}, buf: make([]byte, leastBuffer), opened: time.Now(),
-		journal:   journal{path: path + ".sluice", lock: lock},
+		journal:   journal{fs: fsys, path: path + ".sluice", lock: lock},
 		positions: supervise.Trouble{Log: env.Log, Failing: "Positions cannot be written; a kill would repeat events", Over: "Positions are written again"},
 		looking:   supervise.Trouble{Log: env.Log, Failing: "A directory or file cannot be looked at", Over: "Directories can be looked at again"},
 		matching:  supervise.Trouble{Log: env.Log, Failing: "A line cannot be matched; it begins no event"},
@@ -96,11 +96,11 @@ func openSource(s *Settings, env flume.Env) (*source, error) {
 
 // restore reads what an earlier run, or Flume, has left, and begins the journal.
 func (s *source) restore(path string) error {
-	text, there, err := readIf(path)
+	text, there, err := readIf(s.journal.fs, path)
 	if err != nil {
 		return fmt.Errorf("reading the position file: %w", err)
 	}
-	lines, _, err := readIf(s.journal.path)
+	lines, _, err := readIf(s.journal.fs, s.journal.path)
 	if err != nil {
 		return fmt.Errorf("reading the journal of positions: %w", err)
 	}
@@ -111,7 +111,7 @@ func (s *source) restore(path string) error {
 		if err != nil {
 			s.log.Warn("The position file is damaged: what stands before the damage is used, and what the journal beside it says of other files; the rest is read from the beginning",
 				"file", path, "positions", len(positions), "copy", path+".bad", "error", err)
-			if err := replace(path+".bad", text); err != nil {
+			if err := vfs.Replace(s.journal.fs, path+".bad", text); err != nil {
 				return fmt.Errorf("keeping a copy of the damaged position file: %w", err)
 			}
 		} else if blank && len(known) > 0 {
@@ -139,7 +139,7 @@ func (s *source) restore(path string) error {
 	s.written = text
 	if !there {
 		s.written = appendPositions(nil, nil)
-		if err := replace(path, s.written); err != nil {
+		if err := vfs.Replace(s.journal.fs, path, s.written); err != nil {
 			return fmt.Errorf("writing the position file: %w", err)
 		}
 	}
@@ -288,15 +288,11 @@ func (s *source) saveAs(path string) error {
 	slices.SortFunc(all, func(a, b position) int { return strings.Compare(a.path, b.path) })
 	text := appendPositions(nil, all)
 	if string(text) != string(s.written) {
-		if s.journal.f != nil {
-			if err := s.journal.add(record{Positions: sumOf(text)}); err != nil {
-				return err
-			}
+		if err := s.journal.announce(text); err != nil {
+			return err
 		}
-		if err := replace(path, text); err != nil {
-			if s.journal.f != nil {
-				err = errors.Join(err, s.journal.add(record{Positions: sumOf(s.written)})) // it stands, and only the last two sums count
-			}
+		if err := vfs.Replace(s.journal.fs, path, text); err != nil {
+			err = errors.Join(err, s.journal.announce(s.written)) // it stands, and only the last two sums count
 			return fmt.Errorf("writing the position file: %w", err)
 		}
 		s.written = text
