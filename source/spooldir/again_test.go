@@ -11,6 +11,7 @@ import (
 
 	"github.com/sluice-io/sluice/flume"
 	"github.com/sluice-io/sluice/flumetest"
+	"github.com/sluice-io/sluice/internal/vfs"
 )
 
 // stopped has a run read two lines of a file and no more, and leaves its position.
@@ -30,7 +31,7 @@ func (s *site) stopped(name string, settings ...string) {
 		return nil
 	})
 	s.must(errors.Join(err, r.Close()))
-	if target, position, _, err := readTracker(s.path(".flumespool/" + trackerName)); target != s.path(name) || position == 0 || err != nil {
+	if target, position, _, err := readTracker(vfs.OS{}, s.path(".flumespool/"+trackerName)); target != s.path(name) || position == 0 || err != nil {
 		s.t.Fatalf("left are %q, %d, %v", target, position, err)
 	}
 }
@@ -217,4 +218,31 @@ func TestMarkIsWhole(t *testing.T) {
 		t.Errorf("it was written over: %q, %v", text, err)
 	}
 	s.becomes(meta, sides, ".flumespool/bad.failed", "bad", "link")
+}
+
+// A stop does not wait for the end of a file, though the channels take its lines.
+func TestStopInAFile(t *testing.T) {
+	s := newSite(t)
+	s.put("a", "1\n2\n3\n")
+	env := flumetest.NewEnv()
+	env.TransactionCapacity = 1
+	r := s.openedIn(env)
+	ctx, stop := context.WithCancel(t.Context())
+	var got []string
+	s.must(r.Run(ctx, func(_ context.Context, b flume.Batch) error {
+		got = append(got, flumetest.Bodies(b)...)
+		stop()
+		return nil
+	}))
+	s.must(r.Close())
+	if len(got) != 1 {
+		t.Errorf("read are %q", got)
+	}
+	r = s.opened()
+	r.offer.Emit = taken(&got)
+	r.goOn(t.Context())
+	s.must(r.Close())
+	if strings.Join(got, " ") != "1 2 3" {
+		t.Errorf("read are %q", got)
+	}
 }

@@ -105,7 +105,7 @@ func (s *source) candidate(rel string) (candidate, bool) {
 	}
 	c.size, c.time = i.Size(), i.ModTime()
 	if s.settings.deletion == never && s.settings.tracking == trackerDir {
-		if _, err := os.Stat(s.mark(c, s.settings.suffix)); err == nil {
+		if _, err := s.fs.Stat(s.mark(c, s.settings.suffix)); err == nil {
 			return c, false
 		}
 	}

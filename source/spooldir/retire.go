@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+
+	"github.com/sluice-io/sluice/internal/vfs"
 )
 
 // retire does with a file that was read what the settings say; errAnother: it is to be read.
@@ -26,18 +28,22 @@ func (s *source) retire(c candidate) error {
 		}
 	case s.settings.tracking == trackerDir:
 		mark := s.mark(c, s.settings.suffix)
-		if err := os.MkdirAll(filepath.Dir(mark), 0o755); err != nil {
-			return fmt.Errorf("marking %s as read: %w", c.path, err)
+		err := s.fs.MkdirAll(filepath.Dir(mark))
+		if err == nil {
+			err = vfs.Replace(s.fs, mark, nil)
 		}
-		f, err := os.Create(mark)
 		if err != nil {
 			return fmt.Errorf("marking %s as read: %w", c.path, err)
 		}
-		f.Close()
 		stays = true
 	default:
 		if err := s.rename(c); err != nil {
 			return err
+		}
+	}
+	if !stays { // first that it is gone, then that nothing is known of it
+		if err := (vfs.OS{}).SyncDir(filepath.Dir(c.path)); err != nil {
+			return fmt.Errorf("syncing the directory of a file that was read: %w", err)
 		}
 	}
 	return s.tracker.end(c.path, stays)

@@ -25,6 +25,7 @@ import (
 
 type source struct {
 	settings Settings
+	fs       vfs.FS // of the marks and the tracker file
 	log      *slog.Logger
 	offer    *offer.Offer
 	most     int    // events of a batch
@@ -51,9 +52,9 @@ const (
 	listAgain    = time.Second            // how old a list may be before the directory is listed again
 )
 
-func openSource(s *Settings, env flume.Env) (*source, error) {
+func openSource(fsys vfs.FS, s *Settings, env flume.Env) (*source, error) {
 	r := &source{
-		settings: *s, log: env.Log, offer: offer.New(env), most: s.batchSize, marks: s.tracker(),
+		settings: *s, fs: fsys, log: env.Log, offer: offer.New(env), most: s.batchSize, marks: s.tracker(),
 		included: s.include.Matcher(), ignored: s.ignore.Matcher(),
 		asides: map[string]aside{}, unmarked: map[string]bool{}, resume: map[string]noted{}, done: map[string]candidate{},
 		troubles: troubles{log: env.Log, of: map[trouble]*told{}},
@@ -65,18 +66,21 @@ func openSource(s *Settings, env flume.Env) (*source, error) {
 	r.offer.Unit, r.offer.Wait = s.batchSize, func(failures int) time.Duration {
 		return max(offer.LeastWait, min(firstBackoff<<min(failures-1, 30), s.maxBackoff))
 	}
-	r.offer.Sleep = supervise.Sleep // what is not taken can be read again
-	if err := os.Mkdir(r.marks, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+	r.offer.Sleep = supervise.Sleep            // what is not taken can be read again
+	_, err := fsys.Stat(filepath.Dir(r.marks)) // a parent that is missing is a slip of the pen
+	if err == nil {
+		err = fsys.MkdirAll(r.marks)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("making trackerDir: %w", err)
 	}
-	var err error
-	if r.lock, err = (vfs.OS{}).Lock(join(r.marks, trackerName+".lock")); err != nil {
+	if r.lock, err = fsys.Lock(join(r.marks, trackerName+".lock")); err != nil {
 		return nil, fmt.Errorf("taking trackerDir for this source alone (give each source its own): %w", err)
 	}
-	if err := r.findAsides(); err != nil {
+	if err := r.findAsides(""); err != nil {
 		return nil, errors.Join(err, r.lock.Release())
 	}
-	r.tracker.path = join(r.marks, trackerName)
+	r.tracker.fs, r.tracker.path = fsys, join(r.marks, trackerName)
 	return r, nil
 }
 
@@ -86,7 +90,7 @@ func (s *source) Run(ctx context.Context, emit flume.Emit) error {
 		return nil
 	}
 	defer leave()
-	defer s.tracker.close()
+	defer s.leave()
 	s.offer.Emit = emit
 	s.goOn(ctx)
 	for ctx.Err() == nil {
@@ -118,9 +122,20 @@ func (s *source) Run(ctx context.Context, emit flume.Emit) error {
 	return nil
 }
 
+// leave makes safe how far the file under way was read.
+func (s *source) leave() {
+	if s.tracker.f == nil {
+		return
+	}
+	if err := s.tracker.makeSafe(); err != nil {
+		s.troubles.report(tracking, s.tracker.path, slog.LevelWarn, fmt.Errorf("syncing the tracker file: %w", err), 0)
+	}
+	s.tracker.close()
+}
+
 // goOn reads the file first that was left half read, for only one position is remembered.
 func (s *source) goOn(ctx context.Context) {
-	target, position, of, err := readTracker(s.tracker.path)
+	target, position, of, err := readTracker(s.fs, s.tracker.path)
 	if err != nil {
 		s.log.Warn("The tracker file cannot be used; the file that was under way is read from its beginning", "error", err)
 		return
@@ -275,6 +290,9 @@ func (s *source) events(ctx context.Context, c candidate, in io.ReaderAt, from i
 		if err := s.tracker.commit(from); err != nil {
 			s.failed.Add(1)
 			s.troubles.report(tracking, s.tracker.path, slog.LevelWarn, err, 0)
+		}
+		if ctx.Err() != nil { // the rest is for the next run
+			return from, ctx.Err()
 		}
 	}
 }

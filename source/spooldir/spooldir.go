@@ -37,6 +37,7 @@ import (
 	"github.com/sluice-io/sluice/flume"
 	"github.com/sluice-io/sluice/internal/deserialize"
 	"github.com/sluice-io/sluice/internal/javaregex"
+	"github.com/sluice-io/sluice/internal/vfs"
 )
 
 // Kind is the spooling directory source.
@@ -173,5 +174,5 @@ func open(_ context.Context, s *Settings, env flume.Env) (flume.Source, error) {
 	case !i.IsDir():
 		return nil, fmt.Errorf("opening spoolDir: %s is not a directory", s.dir)
 	}
-	return openSource(s, env)
+	return openSource(vfs.OS{}, s, env)
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/sluice-io/sluice/flume"
 	"github.com/sluice-io/sluice/flumetest"
+	"github.com/sluice-io/sluice/internal/vfs"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -190,7 +191,7 @@ func TestPosition(t *testing.T) {
 	ran := make(chan error)
 	go func() {
 		ran <- r.Run(ctx, func(context.Context, flume.Batch) error {
-			target, position, _, err := readTracker(s.path(".flumespool/" + trackerName))
+			target, position, _, err := readTracker(vfs.OS{}, s.path(".flumespool/"+trackerName))
 			if err != nil || target != s.path("b") {
 				t.Errorf("%q, %v", target, err)
 			}

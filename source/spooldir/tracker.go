@@ -9,7 +9,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
+	"time"
+
+	"github.com/sluice-io/sluice/internal/vfs"
 )
 
 // A tracker is Flume's file of the position in the spooled file under way: an Avro container with one record, the
@@ -20,13 +22,19 @@ import (
 //	02 | …
 //
 // Beside it lies an identity, a JSON object, in a file with .sluice behind its name; Flume takes no notice of it. It counts
-// as long as the tracker has its sync marker: until Flume begins another one. It is not synced.
+// as long as the tracker has its sync marker: until Flume begins another one.
+//
+// Both outlive a kill. For a power cut they are made safe before a place counts that was noted elsewhere, and then every
+// few seconds; a small file that is read from its beginning is done before, and costs no sync.
 type tracker struct {
+	fs     vfs.FS
 	path   string
-	f      *os.File // nil: none is under way
-	target string   // the path of the spooled file, as it was configured
+	f      *vfs.Appender // nil: none is under way
+	target string        // the path of the spooled file, as it was configured
 	sync   [16]byte
 	block  []byte
+	synced time.Time // when a power cut would have lost nothing
+	named  bool      // its name is safe
 }
 
 const (
@@ -35,15 +43,16 @@ const (
 	magic         = "Obj\x01"
 	beside        = ".sluice"
 	mostTracker   = 64 << 20
+	syncInterval  = 3 * time.Second // what a power cut repeats at most
 )
 
 // readTracker returns the path of the spooled file, the position in it and, if it is known, what the file was; no path where
 // there is no tracker.
-func readTracker(path string) (target string, position int64, of *identity, err error) {
-	if i, err := os.Stat(path); err == nil && i.Size() > mostTracker {
-		return "", 0, nil, fmt.Errorf("reading the tracker file %s: it has %d bytes", path, i.Size())
+func readTracker(fsys vfs.FS, path string) (target string, position int64, of *identity, err error) {
+	if i, err := fsys.Stat(path); err == nil && i.Size > mostTracker {
+		return "", 0, nil, fmt.Errorf("reading the tracker file %s: it has %d bytes", path, i.Size)
 	}
-	text, err := os.ReadFile(path)
+	text, err := vfs.ReadFile(fsys, path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return "", 0, nil, nil
@@ -57,7 +66,7 @@ func readTracker(path string) (target string, position int64, of *identity, err 
 		return "", 0, nil, fmt.Errorf("reading the tracker file %s: %w", path, err)
 	}
 	var was identity
-	if text, err = os.ReadFile(path + beside); err == nil && json.Unmarshal(text, &was) == nil && was.Sync == hex.EncodeToString(sync) {
+	if text, err = vfs.ReadFile(fsys, path+beside); err == nil && json.Unmarshal(text, &was) == nil && was.Sync == hex.EncodeToString(sync) {
 		of = &was
 	}
 	return target, position, of, nil
@@ -153,7 +162,7 @@ func (t *tracker) appendPosition(b []byte, position int64) []byte {
 	return append(append(b, number[:n]...), t.sync[:]...)
 }
 
-// begin puts a new tracker in place of the one that is there.
+// begin puts a new tracker in place of the one that is there. A position that is not zero is safe when it returns.
 func (t *tracker) begin(target string, position int64, of identity) error {
 	t.close()
 	t.target = target
@@ -161,7 +170,7 @@ func (t *tracker) begin(target string, position int64, of identity) error {
 	of.Sync = hex.EncodeToString(t.sync[:])
 	text, err := json.Marshal(of)
 	if err == nil {
-		err = os.WriteFile(t.path+beside, append(text, '\n'), 0o644)
+		err = vfs.Swap(t.fs, t.path+beside, append(text, '\n'), position > 0)
 	}
 	if err != nil {
 		return fmt.Errorf("writing beside the tracker file: %w", err)
@@ -170,25 +179,45 @@ func (t *tracker) begin(target string, position int64, of identity) error {
 	if position > 0 {
 		text = t.appendPosition(text, position)
 	}
-	f, err := os.CreateTemp(dirOf(t.path), trackerName+"*.tmp")
+	err = vfs.Swap(t.fs, t.path, text, position > 0)
+	if err == nil {
+		t.f, err = vfs.Append(t.fs, t.path)
+	}
+	t.synced, t.named = time.Now(), false
+	if err == nil && position > 0 {
+		err = t.makeSafe()
+	}
 	if err != nil {
 		return fmt.Errorf("writing the tracker file: %w", err)
 	}
-	_, err = f.Write(text)
-	if err = errors.Join(err, f.Chmod(0o644), f.Sync()); err == nil {
-		err = os.Rename(f.Name(), t.path)
-	}
-	if err != nil {
-		return fmt.Errorf("writing the tracker file: %w", errors.Join(err, f.Close(), os.Remove(f.Name())))
-	}
-	t.f = f
 	return nil
 }
 
-// commit notes a position. It is not synced: it outlives a kill, and a power failure repeats a batch or more.
+// makeSafe syncs what has been noted.
+func (t *tracker) makeSafe() error {
+	t.synced = time.Now()
+	if t.named {
+		return t.f.Sync()
+	}
+	f, err := t.fs.OpenWrite(t.path + beside)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(f.Sync(), f.Close(), t.f.Sync(), t.fs.SyncDir(dirOf(t.path))); err != nil {
+		return err
+	}
+	t.named = true
+	return nil
+}
+
+// commit notes a position.
 func (t *tracker) commit(position int64) error {
 	t.block = t.appendPosition(t.block[:0], position)
-	if _, err := t.f.Write(t.block); err != nil {
+	_, err := t.f.Write(t.block)
+	if err == nil && time.Since(t.synced) >= syncInterval {
+		err = t.makeSafe()
+	}
+	if err != nil {
 		return fmt.Errorf("writing the tracker file: %w", err)
 	}
 	return nil
@@ -212,7 +241,7 @@ func (t *tracker) end(target string, leave bool) error {
 		names = names[1:]
 	}
 	for _, name := range names {
-		if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := t.fs.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("removing the tracker file: %w", err)
 		}
 	}
