@@ -246,3 +246,76 @@ func TestStopInAFile(t *testing.T) {
 		t.Errorf("read are %q", got)
 	}
 }
+
+// What is written to a file after it was read and renamed is not read, and the log says so once.
+func TestGrowsAfterItsEnd(t *testing.T) {
+	for _, tracking := range []string{"rename", "tracker_dir"} {
+		s := newSite(t)
+		s.put("a", "1\n")
+		f, err := os.OpenFile(s.path("a"), os.O_WRONLY|os.O_APPEND, 0)
+		s.must(err)
+		defer f.Close()
+		r := s.run("trackingPolicy = " + tracking)
+		r.Await(t, 1)
+		flumetest.Until(t, "it is retired", func() bool {
+			return r.Count("GenericProcessingFail") == 0 && (s.has("a.COMPLETED") || s.has(".flumespool/a.COMPLETED"))
+		})
+		_, err = f.WriteString("2\n")
+		s.must(err)
+		flumetest.Until(t, "it is said", func() bool { return strings.Contains(r.Logged(), "after it was read to its end") })
+		r.Stop()
+		if log := r.Logged(); strings.Count(log, "level=ERROR") != 1 || !strings.Contains(log, "from 2 to 4 bytes") {
+			t.Error(log)
+		}
+		s.must(r.Close())
+	}
+}
+
+// Whoever removes a mark has the file read from its beginning, also where nobody was there to see it.
+func TestMarkRemovedMeanwhile(t *testing.T) {
+	s := newSite(t)
+	s.put("bad", "good\nb\xffd\n")
+	r := s.opened()
+	var got []string
+	r.offer.Emit = taken(&got)
+	r.spool(t.Context(), s.candidate(r, "bad"))
+	r.leave()
+	s.must(r.Close())
+	s.must(os.Remove(s.path(".flumespool/bad.failed")))
+	r = s.opened("inputCharset = ISO-8859-1")
+	r.offer.Emit = taken(&got)
+	r.goOn(t.Context())
+	s.must(r.Close())
+	if len(got) != 3 || got[1] != "good" {
+		t.Errorf("read are %q", got)
+	}
+}
+
+// A file that was left half read and has to settle goes on where it was left.
+func TestSettlesHalfRead(t *testing.T) {
+	s := newSite(t)
+	s.put("a", "1\n2\n3\n")
+	env := flumetest.NewEnv()
+	env.TransactionCapacity = 1
+	r := s.openedIn(env)
+	ctx, stop := context.WithCancel(t.Context())
+	var got []string
+	s.must(r.Run(ctx, func(_ context.Context, b flume.Batch) error {
+		got = append(got, flumetest.Bodies(b)...)
+		stop()
+		return nil
+	}))
+	s.must(r.Close())
+	r = s.opened("settleTime = 60000")
+	r.offer.Emit = taken(&got)
+	r.goOn(t.Context())
+	if len(got) != 1 {
+		t.Errorf("read are %q before it has settled", got)
+	}
+	r.settings.settle = 0 // it has
+	r.spool(t.Context(), s.candidate(r, "a"))
+	s.must(r.Close())
+	if strings.Join(got, " ") != "1 2 3" {
+		t.Errorf("read are %q", got)
+	}
+}

@@ -43,6 +43,9 @@ func (s *source) setAside(c candidate, position int64, reason error) {
 	if err == nil {
 		err = vfs.Replace(s.fs, mark, append(text, '\n'))
 	}
+	if err == nil {
+		err = s.tracker.setAside(c.path)
+	}
 	if err != nil {
 		s.unmarked[c.name] = true
 		s.troubles.report(marking, c.path, slog.LevelWarn, fmt.Errorf("marking %s as set aside: %w", c.path, err), 0)
@@ -58,13 +61,18 @@ func (s *source) isAside(c candidate) bool {
 	}
 	if !s.unmarked[c.name] {
 		if _, err := s.fs.Stat(s.mark(c, failedSuffix)); errors.Is(err, fs.ErrNotExist) {
-			delete(s.asides, c.name)
-			delete(s.resume, c.name)
-			s.log.Info("The mark of a file that was set aside is gone: the file is read from its beginning", "file", c.path)
+			s.readWhole(c.name, c.path)
 			return false
 		}
 	}
 	return a.Size == c.size && a.Changed.Equal(c.time) && a.Settings == s.settings.deserialize.String()
+}
+
+// readWhole has a file be read from its beginning whose mark was removed, while the source ran or before.
+func (s *source) readWhole(name, path string) {
+	delete(s.asides, name)
+	delete(s.resume, name)
+	s.log.Info("The mark of a file that was set aside is gone: the file is read from its beginning", "file", path)
 }
 
 // takeBack removes the mark of a file that is read on. The tracker file has its place.

@@ -26,6 +26,8 @@ type candidate struct {
 	info fs.FileInfo // of the file that was read
 	is   *identity   // nil: it was not opened
 	end  int64       // how far it was read
+
+	retired time.Time
 }
 
 // candidates lists the files to be read, in their order.

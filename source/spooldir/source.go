@@ -37,6 +37,7 @@ type source struct {
 	asides            map[string]aside     // by name
 	unmarked          map[string]bool      // those of them without a mark
 	resume            map[string]noted     // where to go on with files that were left
+	retired           []candidate          // of the last minute, under the names that they have now
 	done              map[string]candidate // read, and not to be renamed, marked or deleted: by name
 	bodies            [][]byte
 
@@ -114,6 +115,7 @@ func (s *source) Run(ctx context.Context, emit flume.Emit) error {
 			}
 		}
 		s.retireAgain()
+		s.watchRetired(time.Now())
 		s.troubles.forget()
 		if idle {
 			_ = supervise.Sleep(ctx, max(s.settings.pollDelay, 20*took)) // the loop looks at ctx
@@ -144,14 +146,19 @@ func (s *source) goOn(ctx context.Context) {
 	if position == 0 || !below || strings.HasPrefix(filepath.Base(rel), ".") || strings.HasSuffix(rel, s.settings.suffix) {
 		return
 	}
-	c, ok := s.candidate(rel)
-	if !ok {
-		return
+	if _, aside := s.asides[rel]; !aside { // of one that is, the mark has the place
+		switch _, err := os.Stat(target); {
+		case err != nil:
+			return
+		case of != nil && of.Aside:
+			s.readWhole(rel, target)
+		default:
+			s.resume[rel] = noted{position, of} // also where it has to settle first
+		}
 	}
-	if _, aside := s.asides[c.name]; !aside { // of one that was, the mark has the place
-		s.resume[c.name] = noted{position, of}
+	if c, ok := s.candidate(rel); ok {
+		s.spool(ctx, c)
 	}
-	s.spool(ctx, c)
 }
 
 // spool reads a file to its end, and does with it what is to be done. An error that is the file's own sets it aside. It

@@ -313,3 +313,8 @@ func FuzzTracker(f *testing.F) {
 		}
 	})
 }
+
+func (s *site) has(name string) bool {
+	_, err := os.Stat(s.path(name))
+	return err == nil
+}

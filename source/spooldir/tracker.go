@@ -31,6 +31,7 @@ type tracker struct {
 	path   string
 	f      *vfs.Appender // nil: none is under way
 	target string        // the path of the spooled file, as it was configured
+	of     identity
 	sync   [16]byte
 	block  []byte
 	synced time.Time // when a power cut would have lost nothing
@@ -167,19 +168,16 @@ func (t *tracker) begin(target string, position int64, of identity) error {
 	t.close()
 	t.target = target
 	_, _ = rand.Read(t.sync[:]) // it does not fail
-	of.Sync = hex.EncodeToString(t.sync[:])
-	text, err := json.Marshal(of)
-	if err == nil {
-		err = vfs.Swap(t.fs, t.path+beside, append(text, '\n'), position > 0)
+	of.Sync, of.Aside = hex.EncodeToString(t.sync[:]), false
+	t.of = of
+	if err := t.identify(position > 0); err != nil {
+		return err
 	}
-	if err != nil {
-		return fmt.Errorf("writing beside the tracker file: %w", err)
-	}
-	text = t.head()
+	text := t.head()
 	if position > 0 {
 		text = t.appendPosition(text, position)
 	}
-	err = vfs.Swap(t.fs, t.path, text, position > 0)
+	err := vfs.Swap(t.fs, t.path, text, position > 0)
 	if err == nil {
 		t.f, err = vfs.Append(t.fs, t.path)
 	}
@@ -191,6 +189,27 @@ func (t *tracker) begin(target string, position int64, of identity) error {
 		return fmt.Errorf("writing the tracker file: %w", err)
 	}
 	return nil
+}
+
+// identify writes the identity beside the tracker.
+func (t *tracker) identify(whole bool) error {
+	text, err := json.Marshal(t.of)
+	if err == nil {
+		err = vfs.Swap(t.fs, t.path+beside, append(text, '\n'), whole)
+	}
+	if err != nil {
+		return fmt.Errorf("writing beside the tracker file: %w", err)
+	}
+	return nil
+}
+
+// setAside notes that the file under way has a mark, so that it is seen when somebody removes it while nobody is there.
+func (t *tracker) setAside(target string) error {
+	if t.target != target || t.f == nil {
+		return nil
+	}
+	t.of.Aside = true
+	return t.identify(true)
 }
 
 // makeSafe syncs what has been noted.
