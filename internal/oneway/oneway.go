@@ -6,7 +6,7 @@
 // What has already arrived is emitted together, up to the transactionCapacity of the channels. Where they do not take
 // it, the same events are offered again, and meanwhile nothing more is read: TCP holds up the senders; the kernel keeps
 // datagrams as long as it has room. Flume would lose the events. An event that is larger than a channel goes to the dead
-// letters. When the agent stops, nothing more is read but the datagrams that the kernel holds, and what has been read is
+// letters. When the agent stops, nothing more is read but what the kernel holds of datagrams and connections, and what has been read is
 // offered until the source is closed, for the sinks make room meanwhile; what is not taken then is lost, and the log
 // says how much.
 //

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"syscall"
 	"time"
@@ -98,12 +99,25 @@ type stream struct {
 	start, end int
 }
 
-// run reads until the client leaves or ctx ends. The error is what the client did wrong.
+// run reads until the client leaves or ctx ends, and then what has arrived by then, as much as the kernel can hold. The
+// error is what the client did wrong.
 func (c *stream) run(ctx context.Context) error {
-	for {
+	stopping := false
+	for left := kernelBuffer; ; {
+		if stopping {
+			_ = c.conn.SetReadDeadline(time.Now().Add(linger)) // a connection without deadlines is closed
+		}
 		n, err := c.conn.Read(c.buf[c.end:])
 		c.end += n
 		c.loan.Arrived(n)
+		switch {
+		case stopping && err == nil:
+			if left -= n; left <= 0 {
+				err = os.ErrDeadlineExceeded
+			}
+		case !stopping && ctx.Err() != nil && errors.Is(err, os.ErrDeadlineExceeded):
+			stopping, ctx, err = true, c.force, nil
+		}
 		if c.plain && c.strange(n) {
 			return errTLS
 		}
@@ -115,7 +129,7 @@ func (c *stream) run(ctx context.Context) error {
 		case slow != nil:
 			return slow
 		case err == nil:
-		case ctx.Err() != nil, errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, net.ErrClosed):
+		case stopping, ctx.Err() != nil, errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, net.ErrClosed):
 			return nil
 		default:
 			return fmt.Errorf("reading: %w", err)

@@ -173,6 +173,29 @@ func TestStoppingWhileTheChannelIsFull(t *testing.T) {
 	}
 }
 
+// What clients have sent before the source is told to stop is read and emitted, though nobody had read it.
+func TestStoppingReadsWhatHasArrived(t *testing.T) {
+	offers := 0
+	r := start(t, func(flume.Batch) error {
+		if offers++; offers < 5 {
+			return errors.New("out of room")
+		}
+		return nil
+	}, "keepFields = all", "eventSize = 1000")
+	conn := r.dial(t)
+	send(t, conn, "<13>first\n")
+	flumetest.Until(t, "the failure is said", func() bool { return strings.Contains(r.Logged(), "out of room") })
+	const rest = 20_000
+	send(t, conn, strings.Repeat("<13>more\n", rest))
+	r.Stop()
+	if got := len(slices.Concat(r.Batches()...)); got != 1+rest {
+		t.Errorf("%d of %d events", got, 1+rest)
+	}
+	if strings.Contains(r.Logged(), "level=ERROR") {
+		t.Error(r.Logged())
+	}
+}
+
 // Close ends a stop that waits for the channels. What is said to be lost is all that has been read.
 func TestClosingWhileTheChannelIsFull(t *testing.T) {
 	r := start(t, func(flume.Batch) error { return errors.New("out of room") }, "keepFields = all")
