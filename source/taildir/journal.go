@@ -104,7 +104,7 @@ func (j *journal) begin(records []record) error {
 		j.line = appendRecord(j.line, r)
 	}
 	if err := vfs.Replace(j.fs, j.path, j.line); err != nil {
-		return fmt.Errorf("writing the journal of positions: %w", err)
+		return fmt.Errorf("writing the journal of positions %s: %w", j.path, err)
 	}
 	if j.f != nil {
 		_ = j.f.Close() // nothing waits to be written
@@ -112,7 +112,7 @@ func (j *journal) begin(records []record) error {
 	f, err := vfs.Append(j.fs, j.path)
 	if err != nil {
 		j.f = nil
-		return fmt.Errorf("opening the journal of positions: %w", err)
+		return fmt.Errorf("opening the journal of positions %s: %w", j.path, err)
 	}
 	j.f, j.base = f, int64(len(j.line))
 	return nil
@@ -121,11 +121,11 @@ func (j *journal) begin(records []record) error {
 // add appends a line.
 func (j *journal) add(r record) error {
 	if j.f == nil {
-		return errors.New("writing the journal of positions: it could not be opened")
+		return fmt.Errorf("writing the journal of positions %s: it could not be opened", j.path)
 	}
 	j.line = appendRecord(j.line[:0], r)
 	if _, err := j.f.Write(j.line); err != nil {
-		return fmt.Errorf("writing the journal of positions: %w", err)
+		return fmt.Errorf("writing the journal of positions %s: %w", j.path, err)
 	}
 	return nil
 }
@@ -140,7 +140,7 @@ func (j *journal) announce(positions []byte) error {
 		return err
 	}
 	if err := j.f.Sync(); err != nil {
-		return fmt.Errorf("syncing the journal of positions: %w", err)
+		return fmt.Errorf("syncing the journal of positions %s: %w", j.path, err)
 	}
 	return nil
 }

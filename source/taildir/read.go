@@ -81,6 +81,7 @@ func (s *source) readOne(ctx context.Context, st *stream) (more bool, err error)
 
 // drain reads what was there at the last look, at most maxBatchCount batches of it.
 func (s *source) drain(ctx context.Context, st *stream) (more bool, err error) {
+	s.reading = st.path
 	size, ripe := st.size, s.ripeness(st, time.Now())
 	if st.zipped {
 		size = math.MaxInt64
@@ -253,7 +254,7 @@ func (s *source) begins(line []byte) bool {
 	s.begin.Reset(line[:withoutReturn(line)])
 	ok, err := s.begin.Contains()
 	if err != nil {
-		s.matching.Report(slog.LevelWarn, fmt.Errorf("matching multiline.begin: %w", err), 0)
+		s.matching.Report(slog.LevelWarn, fmt.Errorf("matching multiline.begin with a line of %s: %w", s.reading, err), 0)
 	}
 	return ok && err == nil
 }
@@ -262,7 +263,7 @@ func (s *source) begins(line []byte) bool {
 func (s *source) long(at int) span {
 	if !s.saidLong {
 		s.saidLong = true
-		s.log.Warn("A line is longer than maxLineLength; it becomes several events", "maxLineLength", s.settings.maxLine)
+		s.log.Warn("A line is longer than maxLineLength; it becomes several events", "file", s.reading, "at", s.base+int64(at), "maxLineLength", s.settings.maxLine)
 	}
 	return span{at, at + s.settings.maxLine, at + s.settings.maxLine}
 }

@@ -35,6 +35,7 @@ type source struct {
 
 	buf      []byte // what is read, from base on in the content of one stream
 	base     int64
+	reading  string // the path of that stream, for the log
 	events   []span
 	begin    *javaregex.Matcher // nil: each line is an event
 	saidLong bool
@@ -62,11 +63,11 @@ const (
 func openSource(fsys vfs.FS, s *Settings, env flume.Env) (*source, error) {
 	path := absolute(s.positionFile)
 	if err := fsys.MkdirAll(filepath.Dir(path)); err != nil {
-		return nil, fmt.Errorf("making the directory of the position file: %w", err)
+		return nil, fmt.Errorf("making the directory of positionFile: %w", err)
 	}
 	lock, err := fsys.Lock(path + ".lock")
 	if err != nil {
-		return nil, fmt.Errorf("taking the position file for this source alone (give each source its own): %w", err)
+		return nil, fmt.Errorf("taking positionFile for this source alone (give each source its own): %w", err)
 	}
 	r := &source{
 		settings: *s, log: env.Log, offer: offer.New(env), most: s.batchSize,
@@ -98,11 +99,11 @@ func openSource(fsys vfs.FS, s *Settings, env flume.Env) (*source, error) {
 func (s *source) restore(path string) error {
 	text, there, err := readIf(s.journal.fs, path)
 	if err != nil {
-		return fmt.Errorf("reading the position file: %w", err)
+		return fmt.Errorf("reading positionFile: %w", err)
 	}
 	lines, _, err := readIf(s.journal.fs, s.journal.path)
 	if err != nil {
-		return fmt.Errorf("reading the journal of positions: %w", err)
+		return fmt.Errorf("reading the journal beside positionFile: %w", err)
 	}
 	known, ours := parseJournal(lines, sumOf(text))
 	if !there || !ours {
@@ -112,7 +113,7 @@ func (s *source) restore(path string) error {
 			s.log.Warn("The position file is damaged: what stands before the damage is used, and what the journal beside it says of other files; the rest is read from the beginning",
 				"file", path, "positions", len(positions), "copy", path+".bad", "error", err)
 			if err := vfs.Replace(s.journal.fs, path+".bad", text); err != nil {
-				return fmt.Errorf("keeping a copy of the damaged position file: %w", err)
+				return fmt.Errorf("keeping a copy of the damaged positionFile: %w", err)
 			}
 		} else if blank && len(known) > 0 {
 			s.log.Warn("The position file is empty: what the journal beside it says is used", "file", path, "journal", s.journal.path, "files", len(known))
@@ -140,7 +141,7 @@ func (s *source) restore(path string) error {
 	if !there {
 		s.written = appendPositions(nil, nil)
 		if err := vfs.Replace(s.journal.fs, path, s.written); err != nil {
-			return fmt.Errorf("writing the position file: %w", err)
+			return fmt.Errorf("writing positionFile: %w", err)
 		}
 	}
 	return s.journal.begin(s.records())
@@ -293,7 +294,7 @@ func (s *source) saveAs(path string) error {
 		}
 		if err := vfs.Replace(s.journal.fs, path, text); err != nil {
 			err = errors.Join(err, s.journal.announce(s.written)) // it stands, and only the last two sums count
-			return fmt.Errorf("writing the position file: %w", err)
+			return fmt.Errorf("writing positionFile: %w", err)
 		}
 		s.written = text
 	}
