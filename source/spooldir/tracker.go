@@ -11,15 +11,16 @@ import (
 	"io/fs"
 	"time"
 
+	"github.com/sluice-io/sluice/internal/avrofile"
 	"github.com/sluice-io/sluice/internal/vfs"
 )
 
 // A tracker is Flume's file of the position in the spooled file under way: an Avro container with one record, the
 // position, for each batch. The last one counts.
 //
-//	"Obj" 1 | 04 | avro.schema, schema | file, path | 00 | sync (16 bytes)
-//	02 | size of the number | position (zig-zag) | sync
-//	02 | …
+//	head   avro.schema, schema; file, path
+//	block  position (zig-zag)
+//	block  …
 //
 // Beside it lies an identity, a JSON object, in a file with .sluice behind its name; Flume takes no notice of it. It counts
 // as long as the tracker has its sync marker: until Flume begins another one.
@@ -32,7 +33,7 @@ type tracker struct {
 	f      *vfs.Appender // nil: none is under way
 	target string        // the path of the spooled file, as it was configured
 	of     identity
-	sync   [16]byte
+	sync   avrofile.Sync
 	block  []byte
 	synced time.Time // when a power cut would have lost nothing
 	named  bool      // its name is safe
@@ -41,7 +42,6 @@ type tracker struct {
 const (
 	trackerName   = ".flumespool-main.meta"
 	trackerSchema = `{"type":"record","name":"TransferStateFileMeta","namespace":"org.apache.flume.serialization","fields":[{"name":"offset","type":"long"}]}`
-	magic         = "Obj\x01"
 	beside        = ".sluice"
 	mostTracker   = 64 << 20
 	syncInterval  = 3 * time.Second // what a power cut repeats at most
@@ -77,90 +77,35 @@ var errTracker = errors.New("it is not a tracker file")
 
 // parseTracker reads the head and the blocks up to one that is not whole: what a kill has left.
 func parseTracker(text []byte) (target string, position int64, sync []byte, err error) {
-	rest, ok := bytes.CutPrefix(text, []byte(magic))
-	if !ok {
+	in := bytes.NewReader(text)
+	head, err := avrofile.ReadHead(in, int64(len(text)))
+	if err != nil {
+		return "", 0, nil, fmt.Errorf("%w: %w", errTracker, err)
+	}
+	if target = head.Told["file"]; target == "" {
 		return "", 0, nil, errTracker
 	}
-	for {
-		var count int64
-		if count, rest, ok = cutLong(rest); ok && count < 0 {
-			count = -count
-			_, rest, ok = cutLong(rest)
+	for at := head.Size; ; {
+		b, err := avrofile.ReadBlock(in, at, head.Sync, int64(len(text)))
+		if err != nil || b.Records != 1 {
+			return target, position, head.Sync[:], nil
 		}
-		if !ok || count < 0 || count > int64(len(rest)) {
-			return "", 0, nil, errTracker
+		n, size := binary.Varint(b.Data)
+		if size != len(b.Data) || size <= 0 || n < 0 {
+			return target, position, head.Sync[:], nil
 		}
-		if count == 0 {
-			break
-		}
-		for ; count > 0; count-- {
-			var key, value []byte
-			if key, rest, ok = cutText(rest); ok {
-				value, rest, ok = cutText(rest)
-			}
-			switch {
-			case !ok:
-				return "", 0, nil, errTracker
-			case string(key) == "file":
-				target = string(value)
-			}
-		}
+		position, at = n, b.End
 	}
-	if len(rest) < 16 || target == "" {
-		return "", 0, nil, errTracker
-	}
-	sync = rest[:16]
-	for rest = rest[16:]; len(rest) > 0; {
-		count, next, ok := cutLong(rest)
-		data, next, whole := cutText(next)
-		if !ok || !whole || count != 1 || !bytes.HasPrefix(next, sync) {
-			return target, position, sync, nil
-		}
-		at, left, ok := cutLong(data)
-		if !ok || len(left) > 0 || at < 0 {
-			return target, position, sync, nil
-		}
-		position, rest = at, next[16:]
-	}
-	return target, position, sync, nil
-}
-
-func cutLong(b []byte) (n int64, rest []byte, ok bool) {
-	n, size := binary.Varint(b)
-	if size <= 0 {
-		return 0, nil, false
-	}
-	return n, b[size:], true
-}
-
-func cutText(b []byte) (text, rest []byte, ok bool) {
-	n, rest, ok := cutLong(b)
-	if !ok || n < 0 || n > int64(len(rest)) {
-		return nil, nil, false
-	}
-	return rest[:n], rest[n:], true
-}
-
-func appendText(b []byte, text string) []byte {
-	return append(binary.AppendVarint(b, int64(len(text))), text...)
 }
 
 // head is what a tracker begins with.
 func (t *tracker) head() []byte {
-	b := append([]byte(magic), 4)
-	b = appendText(b, "avro.schema")
-	b = appendText(b, trackerSchema)
-	b = appendText(b, "file")
-	b = appendText(b, t.target)
-	b = append(b, 0)
-	return append(b, t.sync[:]...)
+	return avrofile.AppendHead(nil, t.sync, avrofile.Schema, trackerSchema, "file", t.target)
 }
 
 func (t *tracker) appendPosition(b []byte, position int64) []byte {
 	var number [binary.MaxVarintLen64]byte
-	n := binary.PutVarint(number[:], position)
-	b = binary.AppendVarint(append(b, 2), int64(n))
-	return append(append(b, number[:n]...), t.sync[:]...)
+	return avrofile.AppendBlock(b, 1, binary.AppendVarint(number[:0], position), t.sync)
 }
 
 // begin puts a new tracker in place of the one that is there. A position that is not zero is safe when it returns.
