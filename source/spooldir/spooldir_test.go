@@ -34,7 +34,13 @@ func (s *site) path(name string) string { return s.dir + "/" + name }
 func (s *site) put(name, text string) {
 	s.t.Helper()
 	s.must(os.MkdirAll(filepath.Dir(s.path(name)), 0o755))
-	s.must(os.WriteFile(s.path(name), []byte(text), 0o644))
+	if s.has(name) {
+		s.must(os.WriteFile(s.path(name), []byte(text), 0o644))
+		return
+	}
+	whole := filepath.Join(filepath.Dir(s.path(name)), ".put") // a source that runs would see it before the text is there
+	s.must(os.WriteFile(whole, []byte(text), 0o644))
+	s.must(os.Rename(whole, s.path(name)))
 }
 
 func (s *site) must(err error) {
