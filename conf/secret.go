@@ -36,12 +36,11 @@ func secretName(name string) bool {
 	return false
 }
 
-// secretText reports whether a value holds a secret whatever its key is called: password="x", --token x, or the
-// user:password@ of a URI.
+// secretText reports whether a value holds a secret whatever its key is called: password="x", --token x, or a URI with
+// user:password@, TOKEN@ or a query such as ?sig=.
 func secretText(text string) bool {
-	if i := strings.Index(text, "://"); i >= 0 {
-		authority, _, _ := strings.Cut(text[i+len("://"):], "/")
-		if user, _, ok := strings.Cut(authority, "@"); ok && strings.Contains(user, ":") {
+	for _, rest, ok := strings.Cut(text, "://"); ok; _, rest, ok = strings.Cut(rest, "://") {
+		if secretURI(rest) {
 			return true
 		}
 	}
@@ -64,6 +63,33 @@ func secretText(text string) bool {
 			word = ""
 		case unicode.IsSpace(c) && strings.HasPrefix(word, "-") && secretName(word):
 			return true
+		}
+	}
+	return false
+}
+
+// secretURI reports whether there is a secret in what stands behind the :// of a URI.
+func secretURI(rest string) bool {
+	if i := strings.IndexFunc(rest, unicode.IsSpace); i >= 0 {
+		rest = rest[:i]
+	}
+	authority := rest
+	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
+		authority = rest[:i]
+	}
+	if strings.Contains(authority, "@") {
+		return true
+	}
+	_, query, _ := strings.Cut(rest, "?")
+	for _, parameter := range strings.FieldsFunc(query, func(c rune) bool { return c == '&' || c == ';' || c == '#' }) {
+		name, _, given := strings.Cut(parameter, "=")
+		for _, part := range strings.FieldsFunc(strings.ToLower(name), func(c rune) bool { return !unicode.IsLetter(c) }) {
+			switch part {
+			case "sig", "signature", "sign", "key", "auth", "authorization", "code", "jwt", "sas", "hmac", "session", "sid":
+				if given {
+					return true
+				}
+			}
 		}
 	}
 	return false

@@ -20,6 +20,7 @@ import (
 
 	"github.com/sluice-io/sluice/conf"
 	"github.com/sluice-io/sluice/flume"
+	"github.com/sluice-io/sluice/internal/avrofile"
 	"github.com/sluice-io/sluice/internal/charset"
 )
 
@@ -147,10 +148,6 @@ func (s *Settings) Open(in io.ReaderAt, position int64) (Deserializer, error) {
 	}
 }
 
-func damaged(format string, args ...any) error {
-	return fmt.Errorf("the container is damaged: %w", fmt.Errorf(format, args...))
-}
-
 // parts are the whole content, or parts of it that are not too long.
 type parts struct {
 	in  io.ReaderAt
@@ -201,4 +198,8 @@ func (p *parts) next() (body []byte, err error) {
 		body = body[:have+m]
 	}
 	return body[:len(body):len(body)], err
+}
+
+func damaged(format string, args ...any) error {
+	return avrofile.Damaged(fmt.Errorf(format, args...))
 }

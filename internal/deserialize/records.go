@@ -6,23 +6,19 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 
 	goavro "github.com/twmb/avro"
 
 	"github.com/sluice-io/sluice/flume"
+	"github.com/sluice-io/sluice/internal/avrofile"
 )
 
-// records are those of an Avro container file:
-//
-//	"Obj" 1, metadata (map of bytes: avro.schema, avro.codec), sync (16 bytes)
-//	block: number of records, size of the data (both zig-zag), data (packed by the codec), sync
-//	block …
+// records are those of an Avro container file.
 type records struct {
 	in      io.ReaderAt
 	at      int64 // of the next block
-	sync    [16]byte
+	sync    avrofile.Sync
 	codec   codec
 	shape   *shape
 	headers flume.Headers
@@ -49,10 +45,16 @@ const (
 
 func newRecords(in io.ReaderAt, position int64, typ schemaType) (*records, error) {
 	r := &records{in: in}
-	text, codecName, err := r.header()
+	head, err := avrofile.ReadHead(in, mostMetadata)
 	if err != nil {
 		return nil, err
 	}
+	told, ok := head.Told[avrofile.Schema]
+	if !ok {
+		return nil, damaged("the container has no avro.schema")
+	}
+	text := []byte(told)
+	r.sync, r.at = head.Sync, head.Size
 	schema, err := goavro.Parse(string(text))
 	if err != nil {
 		return nil, damaged("reading its schema: %w", err)
@@ -60,7 +62,7 @@ func newRecords(in io.ReaderAt, position int64, typ schemaType) (*records, error
 	if r.shape, err = shapeOf(schema.Canonical()); err != nil {
 		return nil, damaged("reading its schema: %w", err)
 	}
-	if r.codec, err = findCodec(codecName); err != nil {
+	if r.codec, err = findCodec(head.Told[avrofile.Codec]); err != nil {
 		return nil, err
 	}
 	if typ == literal {
@@ -95,46 +97,6 @@ func (r *records) Position() int64 {
 
 func (r *records) Begin(i int) int64 { return beginOf(r.begins, i, r.Position()) }
 
-// header reads what stands before the first block.
-func (r *records) header() (schema []byte, codec string, err error) {
-	in := &cursor{in: r.in, most: mostMetadata}
-	if magic := in.bytes(4); in.err == nil && string(magic) != "Obj\x01" {
-		return nil, "", damaged("it is no Avro container file: it begins with %x", magic)
-	}
-	for in.err == nil {
-		count := in.long()
-		if count < 0 {
-			count = -count
-			in.long()
-		}
-		if count == 0 {
-			break
-		}
-		for ; count > 0 && in.err == nil; count-- {
-			key := string(in.text())
-			value := in.text()
-			switch key {
-			case "avro.schema":
-				schema = bytes.Clone(value)
-			case "avro.codec":
-				codec = string(value)
-			}
-		}
-	}
-	copy(r.sync[:], in.bytes(len(r.sync)))
-	if errors.Is(in.err, io.EOF) {
-		in.err = damaged("it ends in its head")
-	}
-	if in.err != nil {
-		return nil, "", fmt.Errorf("reading the head of the container: %w", in.err)
-	}
-	if schema == nil {
-		return nil, "", damaged("the container has no avro.schema")
-	}
-	r.at = in.at
-	return schema, codec, nil
-}
-
 // find goes to behind the first sync marker from position on.
 func (r *records) find(position int64) error {
 	buf := make([]byte, 64<<10)
@@ -158,27 +120,19 @@ func (r *records) find(position int64) error {
 // next reads blocks until one has a record.
 func (r *records) next() error {
 	for r.left == 0 {
-		in := &cursor{in: r.in, at: r.at, most: mostBlock}
-		count := in.long()
-		if in.at == r.at && errors.Is(in.err, io.EOF) {
-			return io.EOF
-		}
-		data := in.text()
-		sync := in.bytes(len(r.sync))
+		b, err := avrofile.ReadBlock(r.in, r.at, r.sync, mostBlock)
 		switch {
-		case in.err != nil:
-			return fmt.Errorf("reading the block at byte %d: %w", r.at, in.err)
-		case count < 0 || r.shape.zeroes && count > mostEmpty:
-			return damaged("the block at byte %d has %d records", r.at, count)
-		case !bytes.Equal(sync, r.sync[:]):
-			return damaged("behind the block at byte %d there is no sync marker", r.at)
+		case err != nil:
+			return err
+		case r.shape.zeroes && b.Records > mostEmpty:
+			return damaged("the block at byte %d has %d records", r.at, b.Records)
 		}
-		block, err := r.codec.unpack(data, mostBlock)
+		block, err := r.codec.unpack(b.Data, mostBlock)
 		if err != nil {
 			return damaged("unpacking the block at byte %d: %w", r.at, err)
 		}
-		r.begin, r.at = r.at, in.at
-		r.block, r.left, r.index = block, count, 0
+		r.begin, r.at = r.at, b.End
+		r.block, r.left, r.index = block, b.Records, 0
 	}
 	return nil
 }
@@ -224,81 +178,4 @@ func (r *records) record() error {
 		return damaged("behind the last record of the block at byte %d there are %d bytes", r.begin, len(r.block))
 	}
 	return nil
-}
-
-// A cursor reads the parts of a container. After an error it returns nothing.
-type cursor struct {
-	in   io.ReaderAt
-	at   int64
-	most int64 // bytes of one part
-	have []byte
-	err  error
-}
-
-func (c *cursor) need(n int) bool {
-	if c.err != nil {
-		return false
-	}
-	for len(c.have) < n {
-		from := len(c.have)
-		c.have = append(c.have, make([]byte, min(max(n-from, 512), 1<<20))...)
-		m, err := c.in.ReadAt(c.have[from:], c.at+int64(from))
-		c.have = c.have[:from+m]
-		if len(c.have) >= n {
-			return true
-		}
-		if err != nil {
-			c.err = err
-			if errors.Is(err, io.EOF) && len(c.have) > 0 {
-				c.err = damaged("it ends in the middle: %w", io.ErrUnexpectedEOF)
-			}
-			return false
-		}
-	}
-	return true
-}
-
-func (c *cursor) bytes(n int) []byte {
-	if !c.need(n) {
-		if errors.Is(c.err, io.EOF) && c.at > 0 && n > 0 {
-			c.err = damaged("it ends in the middle: %w", io.ErrUnexpectedEOF)
-		}
-		return nil
-	}
-	b := c.have[:n:n]
-	c.have = c.have[n:]
-	c.at += int64(n)
-	return b
-}
-
-func (c *cursor) long() int64 {
-	var u uint64
-	for shift := uint(0); ; shift += 7 {
-		if !c.need(1) {
-			return 0
-		}
-		b := c.have[0]
-		c.have = c.have[1:]
-		c.at++
-		if shift == 63 && b > 1 {
-			c.err = damaged("the number at byte %d has more than 64 bits", c.at)
-			return 0
-		}
-		u |= uint64(b&0x7f) << shift
-		if b < 0x80 {
-			return int64(u>>1) ^ -int64(u&1)
-		}
-	}
-}
-
-// text is a run of bytes with its length before it.
-func (c *cursor) text() []byte {
-	n := c.long()
-	if c.err == nil && (n < 0 || n > c.most) {
-		c.err = damaged("a part at byte %d has %d bytes, where %d are the most", c.at, n, c.most)
-	}
-	if c.err != nil {
-		return nil
-	}
-	return c.bytes(int(n))
 }

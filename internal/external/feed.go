@@ -35,7 +35,9 @@ type Feed struct {
 	most     int // events of one transaction
 	bad      *atomic.Int64
 
-	emitting, reading, restarting supervise.Trouble
+	offer               *offer.Offer
+	telling             *offer.Trouble // of batches that have an id
+	reading, restarting supervise.Trouble
 
 	closed context.Context
 	close  context.CancelFunc
@@ -45,7 +47,7 @@ type Feed struct {
 func OpenFeed(s *Settings, r Restart, env flume.Env) (*Feed, error) {
 	f := &Feed{settings: *s, restart: r, command: s.program(env), log: env.Log, reject: env.Reject,
 		most: cmp.Or(max(0, env.TransactionCapacity), 100), bad: env.Counter("EventReadFail"),
-		emitting:   supervise.Trouble{Log: env.Log, Failing: "The channels do not take events", Over: "The channels take events again"},
+		offer: offer.New(env), telling: offer.NewTrouble(env.Log, "the program is told so"),
 		reading:    supervise.Trouble{Log: env.Log, Failing: "A line of the program cannot be taken"},
 		restarting: supervise.Trouble{Log: env.Log, Failing: "The program has ended and is started again"},
 	}
@@ -69,9 +71,10 @@ func (f *Feed) Run(ctx context.Context, emit flume.Emit) error {
 	defer cancel()
 	defer context.AfterFunc(f.closed, cancel)()
 	waits := supervise.Backoff{Least: againLeast, Most: againMost}
+	f.offer.Emit = emit
 	for ctx.Err() == nil {
 		began := time.Now()
-		r := reading{Feed: f, emit: emit, offer: offer.Offer{Emit: emit, Reject: f.reject, Trouble: &f.emitting}}
+		r := reading{Feed: f, emit: emit}
 		err := r.run(ctx)
 		switch {
 		case ctx.Err() != nil:
@@ -97,7 +100,6 @@ func (f *Feed) Run(ctx context.Context, emit flume.Emit) error {
 type reading struct {
 	*Feed
 	emit    flume.Emit
-	offer   offer.Offer
 	program *child.Child
 	lines   *lines
 	answer  []byte
@@ -214,9 +216,9 @@ func (r *reading) transact(ctx context.Context, b flume.Batch) error {
 	}
 	err := r.emit(r.closed, b)
 	if err == nil {
-		r.emitting.End()
+		r.telling.Taken()
 	} else if r.closed.Err() == nil {
-		r.emitting.Report(slog.LevelWarn, err, 0)
+		r.telling.Failed(err, 0)
 	}
 	return err
 }
@@ -241,7 +243,7 @@ func (r *reading) reply(id []byte, err error) bool {
 func (r *reading) flush() bool {
 	for len(r.events) > 0 {
 		n := min(len(r.events), r.most)
-		if r.offer.Keep(r.closed, r.events[:n]) != nil {
+		if r.offer.Keep(r.closed, offer.Clones(r.events[:n])) != nil {
 			return false
 		}
 		r.events = r.events[n:]

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/sluice-io/sluice/flume"
+	"github.com/sluice-io/sluice/internal/offer"
 	"github.com/sluice-io/sluice/internal/rpc"
 	"github.com/sluice-io/sluice/internal/supervise"
 )
@@ -26,7 +27,7 @@ type DatagramReader interface {
 
 // Datagrams is the flume.Source of a UDP port.
 type Datagrams struct {
-	Outlet *Outlet
+	Offer  *offer.Offer
 	Reader DatagramReader // set before Run
 	Who    Senders
 
@@ -70,7 +71,7 @@ func ListenDatagrams(ctx context.Context, host string, port int, speech string, 
 	env.Log.Info("Listening for "+speech, "address", "udp "+conn.LocalAddr().String())
 	force, abandon := context.WithCancel(context.WithoutCancel(ctx))
 	return &Datagrams{
-		Outlet: NewOutlet(env), overflow: newOverflow(conn), force: force, abandon: abandon, conn: conn, log: env.Log, buf: make([]byte, arrived),
+		Offer: NewOffer(env), overflow: newOverflow(conn), force: force, abandon: abandon, conn: conn, log: env.Log, buf: make([]byte, arrived),
 		receiving: supervise.Trouble{Log: env.Log, Failing: "Datagrams cannot be received", Over: "Datagrams are received again"},
 		dropping:  supervise.Trouble{Log: env.Log, Failing: "Datagrams are lost: they came faster than the source took them, and the kernel had no room (net.core.rmem_max)"},
 	}, nil
@@ -81,7 +82,7 @@ func (d *Datagrams) Addr() net.Addr { return d.conn.LocalAddr() }
 
 // Run receives datagrams until ctx ends; then those that are there, as much as the kernel can hold of them.
 func (d *Datagrams) Run(ctx context.Context, emit flume.Emit) error {
-	d.Outlet.Emit = emit
+	d.Offer.Emit = emit
 	ctx, cancel := context.WithCancel(ctx)
 	d.Who.Aside = true
 	defer d.Who.Wait()
@@ -92,9 +93,9 @@ func (d *Datagrams) Run(ctx context.Context, emit flume.Emit) error {
 		stopping := ctx.Err() != nil
 		n, err := d.receive(ctx, stopping)
 		if d.Reader.Len() > 0 {
-			events := func(from, to int) flume.Batch { return d.Reader.Events(from, to, d.senders) }
-			if lost, err := d.Outlet.Put(d.force, d.Reader.Len(), events); err != nil {
-				d.Outlet.Lost(lost, err)
+			events := offer.Of(d.Reader.Len(), func(from, to int) flume.Batch { return d.Reader.Events(from, to, d.senders) })
+			if err := d.Offer.Keep(d.force, events); err != nil {
+				d.Offer.Trouble.Lost(events.Len(), err)
 			}
 		}
 		d.Reader.Clear()
@@ -126,7 +127,7 @@ func (d *Datagrams) receive(ctx context.Context, stopping bool) (used int, err e
 	if !stopping && ctx.Err() != nil {
 		return 0, nil // the end of ctx may have set its deadline before
 	}
-	for first := true; len(d.buf)-used >= mostDatagram && d.Reader.Len() < d.Outlet.Most; first = false {
+	for first := true; len(d.buf)-used >= mostDatagram && d.Reader.Len() < d.Offer.Most; first = false {
 		n, told, _, from, err := d.conn.ReadMsgUDPAddrPort(d.buf[used:], d.overflow.oob)
 		switch {
 		case errors.Is(err, os.ErrDeadlineExceeded):

@@ -2,117 +2,18 @@ package oneway
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
-	"slices"
-	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
-
-	"github.com/sluice-io/sluice/flume"
-	"github.com/sluice-io/sluice/flumetest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// put offers n numbered events to an outlet with batches of at most most; answer says what becomes of each offer.
-func put(t *testing.T, ctx context.Context, env *flumetest.Env, most, n int, answer func(offer int, b flume.Batch) error) ([]string, error) {
-	t.Helper()
-	env.TransactionCapacity = most
-	o := NewOutlet(env.Env)
-	var taken []string
-	offers := 0
-	o.Emit = func(_ context.Context, b flume.Batch) error {
-		offers++
-		if err := answer(offers, b); err != nil {
-			clear(b) // it is not the caller's any more
-			return err
-		}
-		taken = append(taken, flumetest.Bodies(b)...)
-		return nil
-	}
-	left, err := o.Put(ctx, n, func(from, to int) flume.Batch { return flumetest.Events(from, to-from) })
-	if err != nil {
-		o.Lost(left, err)
-	}
-	return taken, err
-}
-
-func numbers(from, to int) (all []string) {
-	for i := from; i < to; i++ {
-		all = append(all, fmt.Sprint(i))
-	}
-	return all
-}
-
-func TestEventsAreOfferedUntilTheyAreTaken(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		env := flumetest.NewEnv()
-		began := time.Now()
-		taken, err := put(t, t.Context(), env, 4, 10, func(offer int, _ flume.Batch) error {
-			if offer > 1 && offer < 30 {
-				return fmt.Errorf("putting: %w", flume.ErrFull)
-			}
-			return nil
-		})
-		if err != nil || !slices.Equal(taken, numbers(0, 10)) {
-			t.Errorf("%q, %v", taken, err)
-		}
-		if took := time.Since(began); took < time.Minute || took > 4*time.Minute {
-			t.Errorf("28 attempts took %s", took)
-		}
-		// The failure, that it goes on after a minute (and two), and that it is over.
-		if n := strings.Count(env.Logged(), "\n"); n < 3 || n > 4 {
-			t.Errorf("%d lines of log:\n%s", n, env.Logged())
-		}
-	})
-}
-
-func TestABatchThatIsTooLargeIsDivided(t *testing.T) {
-	env := flumetest.NewEnv()
-	taken, err := put(t, t.Context(), env, 100, 10, func(_ int, b flume.Batch) error {
-		if len(b) > 3 || string(b[0].Body) == "7" {
-			return fmt.Errorf("putting: %w", flume.ErrTooLarge)
-		}
-		return nil
-	})
-	if want := slices.Concat(numbers(0, 7), numbers(8, 10)); err != nil || !slices.Equal(taken, want) {
-		t.Errorf("%q, %v", taken, err)
-	}
-	if r := env.Rejected(); len(r) != 1 || string(r[0].Event.Body) != "7" || !errors.Is(r[0].Err, flume.ErrTooLarge) {
-		t.Errorf("rejected %v", r)
-	}
-}
-
-func TestWhatIsLostAtTheEndIsSaid(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		env := flumetest.NewEnv()
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-		defer cancel()
-		last := 0
-		taken, err := put(t, ctx, env, 4, 10, func(offer int, _ flume.Batch) error {
-			if last = offer; offer > 1 {
-				return flume.ErrFull
-			}
-			return nil
-		})
-		if err == nil || !slices.Equal(taken, numbers(0, 4)) {
-			t.Errorf("%q, %v", taken, err)
-		}
-		if !strings.Contains(env.Logged(), "level=ERROR") || !strings.Contains(env.Logged(), "events=6") {
-			t.Error(env.Logged())
-		}
-		if last < 5 {
-			t.Errorf("%d offers", last)
-		}
-	})
-}
 
 func TestSenders(t *testing.T) {
 	for _, x := range []struct {

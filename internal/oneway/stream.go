@@ -8,11 +8,13 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"syscall"
 	"time"
 
 	"github.com/sluice-io/sluice/flume"
+	"github.com/sluice-io/sluice/internal/offer"
 	"github.com/sluice-io/sluice/internal/rpc"
 )
 
@@ -34,7 +36,7 @@ type Reader interface {
 
 // Streams serve the connections of a source.
 type Streams struct {
-	Outlet *Outlet
+	Offer  *offer.Offer
 	Budget *rpc.Budget
 	TLS    *tls.Config // nil: plain
 	First  int         // bytes of the buffer of an idle connection; 0: a few
@@ -97,12 +99,25 @@ type stream struct {
 	start, end int
 }
 
-// run reads until the client leaves or ctx ends. The error is what the client did wrong.
+// run reads until the client leaves or ctx ends, and then what has arrived by then, as much as the kernel can hold. The
+// error is what the client did wrong.
 func (c *stream) run(ctx context.Context) error {
-	for {
+	stopping := false
+	for left := kernelBuffer; ; {
+		if stopping {
+			_ = c.conn.SetReadDeadline(time.Now().Add(linger)) // a connection without deadlines is closed
+		}
 		n, err := c.conn.Read(c.buf[c.end:])
 		c.end += n
 		c.loan.Arrived(n)
+		switch {
+		case stopping && err == nil:
+			if left -= n; left <= 0 {
+				err = os.ErrDeadlineExceeded
+			}
+		case !stopping && ctx.Err() != nil && errors.Is(err, os.ErrDeadlineExceeded):
+			stopping, ctx, err = true, c.force, nil
+		}
 		if c.plain && c.strange(n) {
 			return errTLS
 		}
@@ -114,7 +129,7 @@ func (c *stream) run(ctx context.Context) error {
 		case slow != nil:
 			return slow
 		case err == nil:
-		case ctx.Err() != nil, errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, net.ErrClosed):
+		case stopping, ctx.Err() != nil, errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, net.ErrClosed):
 			return nil
 		default:
 			return fmt.Errorf("reading: %w", err)
@@ -141,7 +156,7 @@ func (c *stream) pass(ctx context.Context, ended bool) (slow, lost error) {
 	slow = c.loan.Complete()
 	ended = ended || slow != nil
 	for {
-		most := c.Outlet.Most
+		most := c.Offer.Most
 		if len(c.buf) == len(c.small) {
 			most = min(most, fewEvents)
 		}
@@ -166,13 +181,14 @@ func (c *stream) put(ctx context.Context) error {
 		}
 		_ = c.loan.Complete() // the channels may take their time
 	}
-	left, lost := c.Outlet.Put(c.force, n, c.reader.Events)
+	events := offer.Of(n, c.reader.Events)
+	lost := c.Offer.Keep(c.force, events)
 	if lost == nil {
 		c.reader.Taken()
 	}
 	c.reader.Clear()
 	if lost != nil {
-		c.Outlet.Lost(left+c.behind(), lost)
+		c.Offer.Trouble.Lost(events.Len()+c.behind(), lost)
 	}
 	c.loan.Shrink(cost)
 	return lost

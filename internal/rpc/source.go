@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/sluice-io/sluice/flume"
+	"github.com/sluice-io/sluice/internal/offer"
 	"github.com/sluice-io/sluice/internal/supervise"
 )
 
@@ -36,7 +37,7 @@ type Source struct {
 	bad         *atomic.Int64 // calls that could not be understood, and connections closed for what they sent
 
 	accepting, reading, decoding, waiting supervise.Trouble
-	putting                               Putting
+	putting                               *offer.Trouble
 }
 
 // Listen opens the port; speech is what is spoken there, for the log.
@@ -57,9 +58,9 @@ func Listen(ctx context.Context, bind string, port int, speech string, env flume
 		accepting: supervise.Trouble{Log: env.Log, Failing: "Clients cannot be accepted", Over: "Clients are accepted again"},
 		reading:   supervise.Trouble{Log: env.Log, Failing: "A client is disconnected for what it sent"},
 		decoding:  supervise.Trouble{Log: env.Log, Failing: "A call cannot be understood; its sender is told so"},
+		putting:   offer.NewTrouble(env.Log, "the senders are told so"),
 		waiting:   supervise.Trouble{Log: env.Log, Failing: "Clients have to wait, for calls hold as much as max-memory allows", Over: "No client waits for memory any more"},
 	}
-	s.putting.Log(env.Log)
 	s.force, s.abandon = context.WithCancel(context.WithoutCancel(ctx))
 	return s, nil
 }
@@ -183,7 +184,7 @@ func (s *Source) Put(ctx context.Context, b flume.Batch) error {
 	case err == nil:
 		s.putting.Taken()
 	case ctx.Err() == nil: // else the agent stops, and the sender keeps the events
-		s.putting.Failed(err)
+		s.putting.Failed(err, 0)
 	}
 	return err
 }

@@ -4,31 +4,15 @@ import (
 	"encoding/binary"
 
 	"github.com/sluice-io/sluice/flume"
+	"github.com/sluice-io/sluice/internal/avrofile"
 	"github.com/sluice-io/sluice/internal/event"
 )
-
-// An Avro object container. Longs are zig-zag varints, strings and bytes have their length in front.
-//
-//	header  4f 62 6a 01                                  Obj1
-//	        04 "avro.schema" schema "avro.codec" codec 00   a map of two
-//	        16 random bytes                              the sync marker
-//	block   long events | long bytes | the events, compressed as a whole | the sync marker
-//
-// A block ends when syncIntervalBytes are reached, and with every batch. A batch of no events writes none.
-const syncSize = 16
 
 // eventSchema is, to the letter, what Flume's files have.
 const eventSchema = `{"type":"record","name":"Event","fields":[{"name":"headers","type":{"type":"map","values":"string"}},{"name":"body","type":"bytes"}]}`
 
-func appendFileHeader(dst []byte, schema string, codec Codec, sync [syncSize]byte) []byte {
-	dst = append(dst, 'O', 'b', 'j', 1, 4)
-	for _, text := range []string{"avro.schema", schema, "avro.codec", string(codec)} {
-		dst = append(binary.AppendVarint(dst, int64(len(text))), text...)
-	}
-	return append(append(dst, 0), sync[:]...)
-}
-
-// A block is what is collected of a file's next block.
+// A block is what is collected of a file's next block, of an internal/avrofile. It ends when syncIntervalBytes are reached,
+// and with every batch. A batch of no events writes none.
 type block struct {
 	events int
 	data   []byte
@@ -63,7 +47,7 @@ func (s *Serializer) endBlock(f *File) error {
 	data, err := k.codec.encode(s.settings.Codec, k.data)
 	if err == nil {
 		var lengths [2 * binary.MaxVarintLen64]byte
-		s.out.Write(binary.AppendVarint(binary.AppendVarint(lengths[:0], int64(k.events)), int64(len(data))))
+		s.out.Write(avrofile.AppendLengths(lengths[:0], k.events, len(data)))
 		s.out.Write(data)
 		_, err = s.out.Write(f.sync[:])
 	}

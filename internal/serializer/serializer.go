@@ -34,6 +34,7 @@ import (
 
 	"github.com/sluice-io/sluice/conf"
 	"github.com/sluice-io/sluice/flume"
+	"github.com/sluice-io/sluice/internal/avrofile"
 )
 
 // A Format is what a file is made of.
@@ -150,7 +151,7 @@ var ErrUnfit = errors.New("the event cannot be written")
 
 // A File is what is remembered of one file. Its zero value is one of which nothing is written yet.
 type File struct {
-	sync   [syncSize]byte
+	sync   avrofile.Sync
 	begun  bool // the sync marker is chosen
 	schema *schema
 }
@@ -231,6 +232,6 @@ func (s *Serializer) begin(f *File, schema string) error {
 		}
 		f.begun = true
 	}
-	_, err := s.out.Write(appendFileHeader(nil, schema, s.settings.Codec, f.sync))
+	_, err := s.out.Write(avrofile.AppendHead(nil, f.sync, avrofile.Schema, schema, avrofile.Codec, string(s.settings.Codec)))
 	return err
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/sluice-io/sluice/conf"
 	"github.com/sluice-io/sluice/flume"
 	"github.com/sluice-io/sluice/flumetest"
+	"github.com/sluice-io/sluice/internal/avrofile"
 )
 
 func open(t testing.TB, lines ...string) *Serializer {
@@ -117,14 +118,14 @@ func TestGolden(t *testing.T) {
 			got := write(t, s, b)
 			if name == "AVRO_EVENT" { // Flume took the events one batch at a time
 				mark := want[169:185]
-				want = bytes.ReplaceAll(want, mark, make([]byte, syncSize))
+				want = bytes.ReplaceAll(want, mark, make([]byte, avrofile.SyncSize))
 				for n := 1; n <= len(b); n++ {
 					var batches []flume.Batch
 					for part := range slices.Chunk(b, n) {
 						batches = append(batches, part)
 					}
 					got = write(t, s, batches...)
-					got = bytes.ReplaceAll(got, got[169:185], make([]byte, syncSize))
+					got = bytes.ReplaceAll(got, got[169:185], make([]byte, avrofile.SyncSize))
 					if bytes.Equal(got, want) {
 						return
 					}

@@ -57,12 +57,12 @@ func readNote(fs vfs.FS, path string) (n noted, err error) {
 		return n, nil
 	}
 	if err != nil {
-		return n, fmt.Errorf("reading the note of the file that was being written: %w", err)
+		return n, fmt.Errorf("reading %s, the note of the file that was being written: %w", path, err)
 	}
 	defer f.Close()
 	text := make([]byte, 2*place)
 	if c, err := f.ReadAt(text, 0); err != nil && !errors.Is(err, io.EOF) {
-		return n, fmt.Errorf("reading the note of the file that was being written: %w", err)
+		return n, fmt.Errorf("reading %s, the note of the file that was being written: %w", path, err)
 	} else if c < len(text) {
 		text = append(text[:c], make([]byte, len(text)-c)...)
 	}
@@ -82,13 +82,13 @@ func openNote(fs vfs.FS, path string, serial uint64) (*note, error) {
 		f, err = fs.Create(path)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("opening the note of the file that is being written: %w", err)
+		return nil, fmt.Errorf("opening %s, the note of the file that is being written: %w", path, err)
 	}
 	n := &note{fs, path, f, serial}
 	err = n.write("", 0)
 	if err == nil && made {
 		if err = fs.SyncDir(filepath.Dir(path)); err != nil {
-			err = fmt.Errorf("opening the note of the file that is being written: %w", err)
+			err = fmt.Errorf("opening %s, the note of the file that is being written: %w", path, err)
 		}
 	}
 	if err != nil {
@@ -101,7 +101,7 @@ func (n *note) write(name string, length int64) error {
 	next := noted{n.serial + 1, length, name}
 	text := next.text()
 	if len(text) >= place {
-		return fmt.Errorf("noting %s: its name is too long", name)
+		return fmt.Errorf("noting %s in %s: its name is too long (sink.pathManager.prefix, .extension)", name, n.path)
 	}
 	text += strings.Repeat(" ", place-1-len(text)) + "\n"
 	_, err := n.file.WriteAt([]byte(text), int64(next.serial%2)*place)
@@ -109,7 +109,7 @@ func (n *note) write(name string, length int64) error {
 		err = n.file.Sync()
 	}
 	if err != nil {
-		return fmt.Errorf("noting how much of a file is safe: %w", err)
+		return fmt.Errorf("noting in %s how much of %s is safe: %w", n.path, name, err)
 	}
 	n.serial = next.serial
 	return nil

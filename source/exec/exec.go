@@ -88,7 +88,8 @@ type source struct {
 	most     int // lines of one transaction
 	command  child.Command
 
-	emitting, restarting, cutting supervise.Trouble
+	offer               *offer.Offer
+	restarting, cutting supervise.Trouble
 
 	closed context.Context
 	close  context.CancelFunc
@@ -102,7 +103,7 @@ func open(_ context.Context, s *Settings, env flume.Env) (flume.Source, error) {
 	most := cmp.Or(max(0, env.TransactionCapacity), s.BatchSize)
 	src := &source{settings: *s, log: env.Log, reject: env.Reject, unit: min(s.BatchSize, most), most: most,
 		command:    command,
-		emitting:   supervise.Trouble{Log: env.Log, Failing: "The channels do not take events; the lines are kept, and the command has to wait", Over: "The channels take events again"},
+		offer:      offer.New(env),
 		restarting: supervise.Trouble{Log: env.Log, Failing: "The command has ended and is run again"},
 		cutting:    supervise.Trouble{Log: env.Log, Failing: "A line becomes several events"},
 	}
@@ -118,15 +119,12 @@ func (s *source) Close() error {
 	return nil
 }
 
-func (s *source) offer(emit flume.Emit) offer.Offer {
-	return offer.Offer{Emit: emit, Reject: s.reject, Trouble: &s.emitting}
-}
-
 func (s *source) Run(ctx context.Context, emit flume.Emit) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(s.closed, cancel)()
-	r := reader{source: s, offer: s.offer(emit), pushed: time.Now()}
+	s.offer.Emit = emit
+	r := reader{source: s, pushed: time.Now()}
 	for ctx.Err() == nil {
 		err := r.run(ctx)
 		switch {

@@ -83,7 +83,8 @@ func TestCommands(t *testing.T) {
 func feed(t *testing.T, env *flumetest.Env, in *flumetest.Inbox, settings ...string) (net.Conn, <-chan struct{}) {
 	t.Helper()
 	s := flumetest.OpenIn(t, env, Kind, append(settings, "command = true")...).(*source)
-	r := &reader{source: s, offer: s.offer(in.Emit), pushed: time.Now()}
+	s.offer.Emit = in.Emit
+	r := &reader{source: s, pushed: time.Now()}
 	ours, theirs := net.Pipe()
 	done := make(chan struct{})
 	go func() {

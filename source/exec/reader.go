@@ -16,7 +16,6 @@ import (
 // A reader takes lines from one run of the command after the other.
 type reader struct {
 	*source
-	offer  offer.Offer
 	pushed time.Time // when a batch was emitted last; at first, when the source began
 	bodies [][]byte  // read and not yet emitted
 	size   int       // bytes of bodies
@@ -96,7 +95,7 @@ func (r *reader) push() bool {
 		size += len(r.bodies[n])
 		n++
 	}
-	if r.offer.Keep(r.closed, events(r.bodies[:n])) != nil {
+	if r.offer.Keep(r.closed, offer.Of(n, func(from, to int) flume.Batch { return events(r.bodies[from:to]) })) != nil {
 		return false
 	}
 	left := copy(r.bodies, r.bodies[n:])

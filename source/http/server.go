@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/sluice-io/sluice/flume"
+	"github.com/sluice-io/sluice/internal/offer"
 	"github.com/sluice-io/sluice/internal/rpc"
 	"github.com/sluice-io/sluice/internal/supervise"
 )
@@ -44,7 +45,7 @@ type source struct {
 	connections, batches, accepted, bad *atomic.Int64
 
 	accepting, reading, refusing, forbidding, foreign, waiting supervise.Trouble
-	putting                                                    rpc.Putting
+	putting                                                    *offer.Trouble
 }
 
 // A conn is a client's connection.
@@ -102,9 +103,9 @@ func listen(ctx context.Context, s *Settings, config *tls.Config, env flume.Env)
 		refusing:   supervise.Trouble{Log: env.Log, Failing: "A request is refused; its sender is told so"},
 		forbidding: supervise.Trouble{Log: env.Log, Failing: "A client does not authenticate as it should; it is told so"},
 		foreign:    supervise.Trouble{Log: env.Log, Failing: "Objects that are no events are taken for empty ones, as in Flume; what they hold is lost"},
+		putting:    offer.NewTrouble(env.Log, "the senders are told so"),
 		waiting:    supervise.Trouble{Log: env.Log, Failing: "Requests have to wait, for they hold as much as max-memory allows", Over: "No request waits for memory any more"},
 	}
-	o.putting.Log(env.Log)
 	o.budget.Pressed = func(err error) {
 		if err == nil {
 			o.waiting.End()
@@ -245,7 +246,7 @@ func (s *source) put(ctx context.Context, b flume.Batch) error {
 		}
 		if err := s.emit(ctx, b); err != nil {
 			if ctx.Err() == nil { // else the agent stops, and the sender keeps the events
-				s.putting.Failed(err)
+				s.putting.Failed(err, 0)
 			}
 			return err
 		}

@@ -177,14 +177,6 @@ func (s *Settings) mapping() []mapping {
 	return out
 }
 
-// leastRetry keeps a channel that answers at once from being asked without a pause, whatever the settings.
-const leastRetry = 10 * time.Millisecond
-
-// retry is how long to wait after so many failures in a row.
-func (s *Settings) retry(failures int) time.Duration {
-	return max(min(time.Duration(failures)*s.backoff, s.maxBackoff), leastRetry)
-}
-
 func open(ctx context.Context, s *Settings, env flume.Env) (flume.Source, error) {
 	return openSource(ctx, s, env)
 }

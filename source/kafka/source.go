@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -14,6 +13,8 @@ import (
 
 	"github.com/sluice-io/sluice/flume"
 	"github.com/sluice-io/sluice/internal/kafka"
+	"github.com/sluice-io/sluice/internal/offer"
+	"github.com/sluice-io/sluice/internal/supervise"
 )
 
 const (
@@ -35,14 +36,17 @@ type source struct {
 	most   int
 
 	life context.Context // ends with Close
-	end  context.CancelFunc
+	quit context.CancelFunc
 
 	turn  chan struct{} // holds one token
 	held  []run
 	fresh bool // all that was fetched before held has been polled: held shares its buffers with nothing older
 
-	mu      sync.Mutex
-	abandon context.CancelFunc // ends the emit under way; nil: none
+	offer *offer.Offer
+
+	mu        sync.Mutex
+	attempts  context.Context    // of what is emitted and rejected in this turn
+	abandoned context.CancelFunc // of attempts; nil: Run has not the turn
 
 	running         sync.WaitGroup // Run
 	getTimer, empty *atomic.Int64
@@ -53,14 +57,17 @@ func openSource(ctx context.Context, s *Settings, env flume.Env) (*source, error
 		s: s, env: env, format: newFormat(s, env.Positions), most: s.most(env), turn: make(chan struct{}, 1), fresh: true,
 		getTimer: env.Counter("KafkaEventGetTimer"), empty: env.Counter("KafkaEmptyCount"),
 	}
+	src.offer = offer.New(env)
+	src.offer.Wait, src.offer.Sleep = offer.Growing(s.backoff, s.maxBackoff), src.pause
+	src.offer.Reject = src.reject
 	src.turn <- struct{}{}
-	src.life, src.end = context.WithCancel(context.WithoutCancel(ctx))
+	src.life, src.quit = context.WithCancel(context.WithoutCancel(ctx))
 	var err error
 	src.member, err = s.client.Join(ctx, s.brokers, env.Agent+"-"+env.Name, env.Log, env.Counter("KafkaCommitTimer"), kafka.Subscription{
 		Group: s.group, Topics: s.topics, Pattern: s.pattern, Revoked: src.revoked, Lost: src.lost,
 	})
 	if err != nil {
-		src.end()
+		src.quit()
 		return nil, err
 	}
 	src.places = kafka.NewPlaces(src.member.Client)
@@ -75,7 +82,8 @@ func (s *source) Run(ctx context.Context, emit flume.Emit) error {
 	defer stop()
 	unlink := context.AfterFunc(s.life, stop)
 	defer unlink()
-	err := s.read(ctx, emit)
+	s.offer.Emit = func(_ context.Context, b flume.Batch) error { return emit(s.attempts, b) }
+	err := s.read(ctx)
 	s.takeTurn()
 	s.held = nil // not committed: whoever reads next reads it again
 	s.member.Offsets.Commit()
@@ -85,7 +93,7 @@ func (s *source) Run(ctx context.Context, emit flume.Emit) error {
 
 // Close leaves the group.
 func (s *source) Close() error {
-	s.end()
+	s.quit()
 	s.running.Wait()
 	return s.member.Leave()
 }
@@ -93,11 +101,11 @@ func (s *source) Close() error {
 func (s *source) takeTurn() { <-s.turn }
 func (s *source) giveTurn() { s.turn <- struct{}{} }
 
-func (s *source) read(ctx context.Context, emit flume.Emit) error {
+func (s *source) read(ctx context.Context) error {
 	for ctx.Err() == nil {
 		err := s.poll(ctx)
 		if err == nil && len(s.held) > 0 {
-			s.deliver(ctx, emit)
+			s.deliver(ctx)
 		}
 		s.giveTurn()
 		if err != nil {
@@ -140,46 +148,82 @@ func (s *source) poll(ctx context.Context) error {
 
 // deliver passes what is held. It begins and ends with the turn, and gives it away while it waits after a failure. What
 // is held when ctx ends stays.
-func (s *source) deliver(ctx context.Context, emit flume.Emit) {
-	total := length(s.held)
-	drained := total < s.most
-	share := s.fresh && drained
+func (s *source) deliver(ctx context.Context) {
+	drained := length(s.held) < s.most
+	d := delivery{s, s.fresh && drained}
 	s.fresh = drained
-	piece := total
-	failures := 0
-	for {
-		n := min(piece, length(s.held))
-		if n == 0 {
-			break
-		}
-		err := s.pass(n, share, emit)
-		switch {
-		case err == nil:
-			s.passed(n)
-			s.held = consume(s.held, n)
-			failures = 0
-			continue
-		case errors.Is(err, flume.ErrTooLarge) && n > 1:
-			piece = n / 2
-			continue
-		}
-		if ctx.Err() != nil {
-			return
-		}
-		failures++
-		s.member.Complaints.Once("a batch was not taken; emitting it again until it is", err, slog.Int("events", n))
-		wait := s.s.retry(failures)
-		s.giveTurn()
-		select {
-		case <-time.After(wait):
-		case <-ctx.Done():
-		}
-		s.takeTurn()
-		if ctx.Err() != nil {
-			return
+	s.begin()
+	defer s.end()
+	_ = s.offer.Keep(ctx, &d) // what is not taken is read again
+}
+
+// begin lets the client hurry what is emitted in this turn.
+func (s *source) begin() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.attempts, s.abandoned = context.WithCancel(s.life)
+}
+
+func (s *source) end() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.abandoned()
+	s.abandoned = nil
+}
+
+// pause gives the turn away for a while.
+func (s *source) pause(ctx context.Context, d time.Duration) error {
+	s.end()
+	s.giveTurn()
+	err := supervise.Sleep(ctx, d)
+	s.takeTurn()
+	s.begin()
+	return err
+}
+
+func (s *source) reject(_ context.Context, r ...flume.Rejection) error {
+	return s.env.Reject(s.attempts, r...)
+}
+
+// A delivery is what is held, as an offer.Kept. A rebalance makes it less during a pause.
+type delivery struct {
+	*source
+	share bool // what is emitted may share the buffers of the client
+}
+
+func (d *delivery) Len() int { return length(d.held) }
+
+// Batch makes events of the first n records held, when those that are none stand in the dead letters.
+func (d *delivery) Batch(ctx context.Context, n int) (flume.Batch, error) {
+	if d.format.positions {
+		if err := d.locate(d.attempts); err != nil {
+			return nil, err
 		}
 	}
+	need, refused := d.format.survey(d.held, n)
+	if len(refused) > 0 {
+		out := make([]flume.Rejection, len(refused))
+		for i, x := range refused {
+			r := d.held[x.run].records[x.record]
+			out[i] = flume.Rejection{Event: d.format.raw(r), Err: x.err, Position: kafka.Position(r)}
+		}
+		if err := d.reject(ctx, out...); err != nil {
+			return nil, fmt.Errorf("writing %d records to the dead letters: %w", len(out), err)
+		}
+		refuse(d.held, refused)
+	}
+	if need.events == 0 {
+		return nil, nil
+	}
+	return d.format.batch(d.held, n, need, !d.share), nil
 }
+
+func (d *delivery) Taken(n int) {
+	d.passed(n)
+	d.held = consume(d.held, n)
+}
+
+func (d *delivery) Position() string { return kafka.Position(d.held[0].records[0]) }
 
 // passed notes that the first n records held have been passed.
 func (s *source) passed(n int) {
@@ -196,40 +240,6 @@ func (s *source) passed(n int) {
 	}
 }
 
-// pass emits the first n records held, when those that are no events stand in the dead letters.
-func (s *source) pass(n int, share bool, emit flume.Emit) error {
-	ctx, cancel := context.WithCancel(s.life)
-	defer cancel()
-	s.setAbandon(cancel)
-	defer s.setAbandon(nil)
-	if s.format.positions {
-		if err := s.locate(ctx); err != nil {
-			return err
-		}
-	}
-	need, refused := s.format.survey(s.held, n)
-	if len(refused) > 0 {
-		out := make([]flume.Rejection, len(refused))
-		for i, x := range refused {
-			r := s.held[x.run].records[x.record]
-			out[i] = flume.Rejection{Event: s.format.raw(r), Err: x.err, Position: kafka.Position(r)}
-		}
-		if err := s.env.Reject(ctx, out...); err != nil {
-			return fmt.Errorf("writing %d records to the dead letters: %w", len(out), err)
-		}
-		refuse(s.held, refused)
-	}
-	if need.events == 0 {
-		return nil
-	}
-	err := emit(ctx, s.format.batch(s.held, n, need, !share))
-	if n == 1 && errors.Is(err, flume.ErrTooLarge) {
-		whole := s.format.batch(s.held, 1, need, true)[0] // the one that was emitted may have been changed
-		return s.env.Reject(ctx, flume.Rejection{Event: whole, Err: err, Position: kafka.Position(s.held[0].records[0])})
-	}
-	return err
-}
-
 // locate gives what is held the text of its positions.
 func (s *source) locate(ctx context.Context) (err error) {
 	for i := range s.held {
@@ -240,12 +250,6 @@ func (s *source) locate(ctx context.Context) (err error) {
 		}
 	}
 	return nil
-}
-
-func (s *source) setAbandon(cancel context.CancelFunc) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.abandon = cancel
 }
 
 // consume drops the first n records.
@@ -287,8 +291,8 @@ func (s *source) wait() {
 	case <-time.After(min(grace, s.s.client.RebalanceTimeout()/3)):
 	}
 	s.mu.Lock()
-	if s.abandon != nil {
-		s.abandon()
+	if s.abandoned != nil {
+		s.abandoned()
 	}
 	s.mu.Unlock()
 	s.takeTurn()

@@ -20,6 +20,7 @@ import (
 	"github.com/sluice-io/sluice/conf"
 	"github.com/sluice-io/sluice/flume"
 	"github.com/sluice-io/sluice/internal/charset"
+	"github.com/sluice-io/sluice/internal/offer"
 	"github.com/sluice-io/sluice/internal/oneway"
 	"github.com/sluice-io/sluice/internal/rpc"
 	"github.com/sluice-io/sluice/internal/supervise"
@@ -130,7 +131,7 @@ type source struct {
 	settings *Settings
 	env      flume.Env
 	tls      *tls.Config
-	outlet   *oneway.Outlet
+	offer    *offer.Offer
 	who      *oneway.Senders
 	bad      *atomic.Int64 // Flume's EventReadFail: lines that are no messages, too
 	budget   *rpc.Budget   // of all ports
@@ -161,7 +162,7 @@ func open(ctx context.Context, s *Settings, env flume.Env) (flume.Source, error)
 		return nil, err
 	}
 	m := &source{
-		settings: s, env: env, tls: config, outlet: oneway.NewOutlet(env), who: &oneway.Senders{Sender: s.From}, bad: env.Counter("EventReadFail"),
+		settings: s, env: env, tls: config, offer: oneway.NewOffer(env), who: &oneway.Senders{Sender: s.From}, bad: env.Counter("EventReadFail"),
 	}
 	var failed []error
 	for _, p := range s.ports {
@@ -192,7 +193,7 @@ func (m *source) listen(ctx context.Context, p port) (*rpc.Source, error) {
 		Most: s.Stream.Most, Counts: s.Stream.Counts, Keep: s.Syslog.Keep(), Charset: p.charset, Times: syslog.Times{AsFlume: s.Syslog.AsFlume},
 	}
 	streams := &oneway.Streams{
-		Outlet: m.outlet, Budget: m.budget, TLS: m.tls, First: s.ReadBuffer,
+		Offer: m.offer, Budget: m.budget, TLS: m.tls, First: s.ReadBuffer,
 		Reader: func(ctx context.Context, conn net.Conn) oneway.Reader {
 			return &reader{Lines: syslog.NewLines(options), headers: m.headers(ctx, conn), bad: m.bad}
 		},
@@ -215,7 +216,7 @@ func (m *source) headers(ctx context.Context, conn net.Conn) flume.Headers {
 
 // Run serves all ports until ctx ends.
 func (m *source) Run(ctx context.Context, emit flume.Emit) error {
-	m.outlet.Emit = emit
+	m.offer.Emit = emit
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(m.force, cancel)()

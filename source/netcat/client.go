@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"os"
 	"strings"
@@ -139,9 +138,9 @@ func (c *client) offer(ctx context.Context, lines [][]byte) {
 	err := c.emit(ctx, c.events(lines))
 	switch {
 	case err == nil:
-		c.source.emitting.End()
+		c.source.emitting.Taken()
 	case ctx.Err() == nil:
-		c.source.emitting.Report(slog.LevelWarn, err, 0)
+		c.source.emitting.Failed(err, 0)
 	}
 	if len(lines) == 1 || !errors.Is(err, flume.ErrFull) && !errors.Is(err, flume.ErrTooLarge) {
 		c.answer(len(lines), err)

@@ -32,6 +32,7 @@ import (
 	"github.com/sluice-io/sluice/conf"
 	"github.com/sluice-io/sluice/flume"
 	"github.com/sluice-io/sluice/internal/charset"
+	"github.com/sluice-io/sluice/internal/offer"
 	"github.com/sluice-io/sluice/internal/supervise"
 )
 
@@ -82,7 +83,8 @@ type source struct {
 	open     *atomic.Int64 // Flume's OpenConnectionCount
 	bad      *atomic.Int64 // EventReadFail: connections closed for what they sent
 
-	accepting, reading, emitting supervise.Trouble
+	accepting, reading supervise.Trouble
+	emitting           *offer.Trouble
 
 	mu    sync.Mutex
 	conns map[net.Conn]bool
@@ -102,7 +104,7 @@ func open(ctx context.Context, s *Settings, env flume.Env) (flume.Source, error)
 		conns:     map[net.Conn]bool{},
 		accepting: supervise.Trouble{Log: env.Log, Failing: "Clients cannot be accepted", Over: "Clients are accepted again"},
 		reading:   supervise.Trouble{Log: env.Log, Failing: "A client is disconnected for what it sent"},
-		emitting:  supervise.Trouble{Log: env.Log, Failing: "The channels do not take events; clients are told so", Over: "The channels take events again"},
+		emitting:  offer.NewTrouble(env.Log, "clients are told so"),
 	}, nil
 }
 

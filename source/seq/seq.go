@@ -15,7 +15,7 @@ import (
 
 	"github.com/sluice-io/sluice/conf"
 	"github.com/sluice-io/sluice/flume"
-	"github.com/sluice-io/sluice/internal/supervise"
+	"github.com/sluice-io/sluice/internal/offer"
 )
 
 // Kind is the sequence generator source.
@@ -39,44 +39,31 @@ func (s *Settings) Declare(d *conf.Decl) {
 	d.Millis(&s.MaxBackoff, "maxBackoffSleep", 5*time.Second, "How many milliseconds the wait after a failure is at most.").AtLeast(0)
 }
 
-// leastWait keeps a source that is told not to wait from spinning, where its channels do not wait either.
-const leastWait = 5 * time.Millisecond
-
 type source struct {
 	settings Settings
 	log      *slog.Logger
+	offer    *offer.Offer
 	closed   context.Context
 	close    context.CancelFunc
 }
 
 func open(_ context.Context, s *Settings, env flume.Env) (flume.Source, error) {
 	closed, cancel := context.WithCancel(context.Background())
-	return &source{settings: *s, log: env.Log, closed: closed, close: cancel}, nil
+	o := offer.New(env)
+	o.Wait = offer.Growing(s.BackoffIncrement, s.MaxBackoff)
+	return &source{settings: *s, log: env.Log, offer: o, closed: closed, close: cancel}, nil
 }
 
 func (s *source) Run(ctx context.Context, emit flume.Emit) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(s.closed, cancel)()
-	trouble := supervise.Trouble{Log: s.log, Failing: "The channels do not take events", Over: "The channels take events again"}
-	failures := time.Duration(0)
+	s.offer.Emit = emit
 	for next := int64(0); next < s.settings.TotalEvents; {
-		if ctx.Err() != nil {
+		n := min(int64(s.settings.BatchSize), s.settings.TotalEvents-next)
+		if ctx.Err() != nil || s.offer.Keep(ctx, offer.Of(int(n), func(from, to int) flume.Batch { return count(next+int64(from), to-from) })) != nil {
 			return nil
 		}
-		n := min(int64(s.settings.BatchSize), s.settings.TotalEvents-next)
-		if err := emit(ctx, count(next, int(n))); err != nil {
-			if ctx.Err() != nil {
-				return nil
-			}
-			failures++
-			wait := max(leastWait, min(failures*s.settings.BackoffIncrement, s.settings.MaxBackoff))
-			trouble.Report(slog.LevelWarn, err, wait)
-			_ = supervise.Sleep(ctx, wait) // the loop looks at ctx
-			continue
-		}
-		failures = 0
-		trouble.End()
 		next += n
 	}
 	s.log.Info("All events have been made", "totalEvents", s.settings.TotalEvents)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/sluice-io/sluice/flume"
 	"github.com/sluice-io/sluice/flumetest"
+	"github.com/sluice-io/sluice/internal/vfs"
 )
 
 // stopped has a run read two lines of a file and no more, and leaves its position.
@@ -30,7 +31,7 @@ func (s *site) stopped(name string, settings ...string) {
 		return nil
 	})
 	s.must(errors.Join(err, r.Close()))
-	if target, position, _, err := readTracker(s.path(".flumespool/" + trackerName)); target != s.path(name) || position == 0 || err != nil {
+	if target, position, _, err := readTracker(vfs.OS{}, s.path(".flumespool/"+trackerName)); target != s.path(name) || position == 0 || err != nil {
 		s.t.Fatalf("left are %q, %d, %v", target, position, err)
 	}
 }
@@ -137,7 +138,8 @@ func TestRetireAgain(t *testing.T) {
 				r := s.opened("deletePolicy = "+deletion, "settleTime = 60000")
 				var got []string
 				c := s.candidate(r, "a")
-				end, err := r.read(t.Context(), taken(&got), &c, noted{})
+				r.offer.Emit = taken(&got)
+				end, err := r.read(t.Context(), &c, noted{})
 				s.must(err)
 				c.end, got = end, nil
 				r.done["a"] = c // as where it could not be renamed
@@ -154,7 +156,7 @@ func TestRetireAgain(t *testing.T) {
 					t.Errorf("waiting are %v", r.done)
 				}
 				if x.text != "" {
-					r.spool(t.Context(), taken(&got), s.candidate(r, "a"))
+					r.spool(t.Context(), s.candidate(r, "a"))
 				}
 				if strings.Join(got, " ") != x.want {
 					t.Errorf("read are %q", got)
@@ -179,18 +181,21 @@ func TestMarkStays(t *testing.T) {
 	s.put("bad", "good\nb\xffd\n")
 	r := s.opened()
 	var got []string
-	r.spool(t.Context(), taken(&got), s.candidate(r, "bad"))
+	r.offer.Emit = taken(&got)
+	r.spool(t.Context(), s.candidate(r, "bad"))
 	s.put("bad", "good\nbetter\n")
 	s.candidate(r, "bad")
 	s.must(r.Close())
 	s.put("other", "1\n") // its position takes the place of the one of bad
 	r = s.opened()
+	r.offer.Emit = taken(&got)
 	s.candidate(r, "bad")
-	r.spool(t.Context(), taken(&got), s.candidate(r, "other"))
+	r.spool(t.Context(), s.candidate(r, "other"))
 	s.must(r.Close())
 
 	r = s.opened()
-	r.spool(t.Context(), taken(&got), s.candidate(r, "bad"))
+	r.offer.Emit = taken(&got)
+	r.spool(t.Context(), s.candidate(r, "bad"))
 	s.must(r.Close())
 	if strings.Join(got, " ") != "good 1 better" {
 		t.Errorf("read are %q", got)
@@ -206,10 +211,111 @@ func TestMarkIsWhole(t *testing.T) {
 	s.must(os.Link(s.path(".flumespool/bad.failed"), s.path("link")))
 	r := s.opened()
 	var got []string
-	r.spool(t.Context(), taken(&got), s.candidate(r, "bad"))
+	r.offer.Emit = taken(&got)
+	r.spool(t.Context(), s.candidate(r, "bad"))
 	s.must(r.Close())
 	if text, err := os.ReadFile(s.path("link")); string(text) != "kept\n" || err != nil {
 		t.Errorf("it was written over: %q, %v", text, err)
 	}
 	s.becomes(meta, sides, ".flumespool/bad.failed", "bad", "link")
+}
+
+// A stop does not wait for the end of a file, though the channels take its lines.
+func TestStopInAFile(t *testing.T) {
+	s := newSite(t)
+	s.put("a", "1\n2\n3\n")
+	env := flumetest.NewEnv()
+	env.TransactionCapacity = 1
+	r := s.openedIn(env)
+	ctx, stop := context.WithCancel(t.Context())
+	var got []string
+	s.must(r.Run(ctx, func(_ context.Context, b flume.Batch) error {
+		got = append(got, flumetest.Bodies(b)...)
+		stop()
+		return nil
+	}))
+	s.must(r.Close())
+	if len(got) != 1 {
+		t.Errorf("read are %q", got)
+	}
+	r = s.opened()
+	r.offer.Emit = taken(&got)
+	r.goOn(t.Context())
+	s.must(r.Close())
+	if strings.Join(got, " ") != "1 2 3" {
+		t.Errorf("read are %q", got)
+	}
+}
+
+// What is written to a file after it was read and renamed is not read, and the log says so once.
+func TestGrowsAfterItsEnd(t *testing.T) {
+	for _, tracking := range []string{"rename", "tracker_dir"} {
+		s := newSite(t)
+		s.put("a", "1\n")
+		f, err := os.OpenFile(s.path("a"), os.O_WRONLY|os.O_APPEND, 0)
+		s.must(err)
+		defer f.Close()
+		r := s.run("trackingPolicy = " + tracking)
+		r.Await(t, 1)
+		flumetest.Until(t, "it is retired", func() bool {
+			return r.Count("GenericProcessingFail") == 0 && (s.has("a.COMPLETED") || s.has(".flumespool/a.COMPLETED"))
+		})
+		_, err = f.WriteString("2\n")
+		s.must(err)
+		flumetest.Until(t, "it is said", func() bool { return strings.Contains(r.Logged(), "after it was read to its end") })
+		r.Stop()
+		if log := r.Logged(); strings.Count(log, "level=ERROR") != 1 || !strings.Contains(log, "from 2 to 4 bytes") {
+			t.Error(log)
+		}
+		s.must(r.Close())
+	}
+}
+
+// Whoever removes a mark has the file read from its beginning, also where nobody was there to see it.
+func TestMarkRemovedMeanwhile(t *testing.T) {
+	s := newSite(t)
+	s.put("bad", "good\nb\xffd\n")
+	r := s.opened()
+	var got []string
+	r.offer.Emit = taken(&got)
+	r.spool(t.Context(), s.candidate(r, "bad"))
+	r.leave()
+	s.must(r.Close())
+	s.must(os.Remove(s.path(".flumespool/bad.failed")))
+	r = s.opened("inputCharset = ISO-8859-1")
+	r.offer.Emit = taken(&got)
+	r.goOn(t.Context())
+	s.must(r.Close())
+	if len(got) != 3 || got[1] != "good" {
+		t.Errorf("read are %q", got)
+	}
+}
+
+// A file that was left half read and has to settle goes on where it was left.
+func TestSettlesHalfRead(t *testing.T) {
+	s := newSite(t)
+	s.put("a", "1\n2\n3\n")
+	env := flumetest.NewEnv()
+	env.TransactionCapacity = 1
+	r := s.openedIn(env)
+	ctx, stop := context.WithCancel(t.Context())
+	var got []string
+	s.must(r.Run(ctx, func(_ context.Context, b flume.Batch) error {
+		got = append(got, flumetest.Bodies(b)...)
+		stop()
+		return nil
+	}))
+	s.must(r.Close())
+	r = s.opened("settleTime = 60000")
+	r.offer.Emit = taken(&got)
+	r.goOn(t.Context())
+	if len(got) != 1 {
+		t.Errorf("read are %q before it has settled", got)
+	}
+	r.settings.settle = 0 // it has
+	r.spool(t.Context(), s.candidate(r, "a"))
+	s.must(r.Close())
+	if strings.Join(got, " ") != "1 2 3" {
+		t.Errorf("read are %q", got)
+	}
 }

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/sluice-io/sluice/internal/vfs"
 )
 
 // aside is a file that cannot be read on, as its mark has it.
@@ -36,10 +38,13 @@ func (s *source) setAside(c candidate, position int64, reason error) {
 	s.asides[c.name] = a
 	text, err := json.Marshal(a)
 	if err == nil {
-		err = os.MkdirAll(filepath.Dir(mark), 0o755)
+		err = s.fs.MkdirAll(filepath.Dir(mark))
 	}
 	if err == nil {
-		err = replace(mark, append(text, '\n'))
+		err = vfs.Replace(s.fs, mark, append(text, '\n'))
+	}
+	if err == nil {
+		err = s.tracker.setAside(c.path)
 	}
 	if err != nil {
 		s.unmarked[c.name] = true
@@ -55,14 +60,19 @@ func (s *source) isAside(c candidate) bool {
 		return false
 	}
 	if !s.unmarked[c.name] {
-		if _, err := os.Stat(s.mark(c, failedSuffix)); errors.Is(err, fs.ErrNotExist) {
-			delete(s.asides, c.name)
-			delete(s.resume, c.name)
-			s.log.Info("The mark of a file that was set aside is gone: the file is read from its beginning", "file", c.path)
+		if _, err := s.fs.Stat(s.mark(c, failedSuffix)); errors.Is(err, fs.ErrNotExist) {
+			s.readWhole(c.name, c.path)
 			return false
 		}
 	}
 	return a.Size == c.size && a.Changed.Equal(c.time) && a.Settings == s.settings.deserialize.String()
+}
+
+// readWhole has a file be read from its beginning whose mark was removed, while the source ran or before.
+func (s *source) readWhole(name, path string) {
+	delete(s.asides, name)
+	delete(s.resume, name)
+	s.log.Info("The mark of a file that was set aside is gone: the file is read from its beginning", "file", path)
 }
 
 // takeBack removes the mark of a file that is read on. The tracker file has its place.
@@ -73,51 +83,41 @@ func (s *source) takeBack(c candidate, position int64) {
 	s.log.Info("A file that was set aside was changed, or the settings were, and is read on", "file", c.path, "position", position)
 	delete(s.asides, c.name)
 	delete(s.unmarked, c.name)
-	if err := os.Remove(s.mark(c, failedSuffix)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	mark := s.mark(c, failedSuffix)
+	err := s.fs.Remove(mark)
+	if err == nil { // a mark that comes back would have an old place
+		err = s.fs.SyncDir(filepath.Dir(mark))
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		s.troubles.report(unmarking, c.path, slog.LevelWarn, fmt.Errorf("removing a mark: %w", err), 0)
 	}
 }
 
-// findAsides reads the marks that earlier runs have left.
-func (s *source) findAsides() error {
-	err := filepath.WalkDir(s.marks, func(path string, e fs.DirEntry, err error) error {
-		if err != nil || e.IsDir() || !strings.HasSuffix(path, failedSuffix) {
-			return err
-		}
-		text, err := os.ReadFile(path)
-		if err != nil {
-			return err
-		}
-		rel, err := filepath.Rel(s.marks, strings.TrimSuffix(path, failedSuffix))
-		if err != nil {
-			return err
-		}
-		var a aside
-		if err := json.Unmarshal(text, &a); err != nil {
-			return nil // somebody else's
-		}
-		s.asides[filepath.ToSlash(rel)] = a
-		return nil
-	})
+// findAsides reads the marks that earlier runs have left below a directory of trackerDir.
+func (s *source) findAsides(below string) error {
+	entries, err := s.fs.List(filepath.Join(s.marks, below))
 	if err != nil {
 		return fmt.Errorf("reading the marks of trackerDir: %w", err)
 	}
-	return nil
-}
-
-// replace puts a mark where another one may be, whole and safe on disk.
-func replace(path string, text []byte) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), trackerName+"*.tmp")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(text)
-	err = errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
+	for _, e := range entries {
+		name, failed := strings.CutSuffix(below+e.Name, failedSuffix)
+		switch {
+		case e.Dir:
+			if err := s.findAsides(below + e.Name + "/"); err != nil {
+				return err
+			}
+			continue
+		case !failed:
+			continue
+		}
+		text, err := vfs.ReadFile(s.fs, join(s.marks, below+e.Name))
+		if err != nil {
+			return fmt.Errorf("reading the marks of trackerDir: %w", err)
+		}
+		var a aside
+		if err := json.Unmarshal(text, &a); err == nil { // else it is somebody else's
+			s.asides[name] = a
+		}
 	}
 	return nil
 }

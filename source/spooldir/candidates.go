@@ -26,6 +26,8 @@ type candidate struct {
 	info fs.FileInfo // of the file that was read
 	is   *identity   // nil: it was not opened
 	end  int64       // how far it was read
+
+	retired time.Time
 }
 
 // candidates lists the files to be read, in their order.
@@ -105,7 +107,7 @@ func (s *source) candidate(rel string) (candidate, bool) {
 	}
 	c.size, c.time = i.Size(), i.ModTime()
 	if s.settings.deletion == never && s.settings.tracking == trackerDir {
-		if _, err := os.Stat(s.mark(c, s.settings.suffix)); err == nil {
+		if _, err := s.fs.Stat(s.mark(c, s.settings.suffix)); err == nil {
 			return c, false
 		}
 	}

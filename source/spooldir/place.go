@@ -16,7 +16,8 @@ type identity struct {
 	Sync    string    `json:"sync"` // the sync marker of the tracker file that it goes with
 	Size    int64     `json:"size"`
 	Changed time.Time `json:"changed"`
-	Head    string    `json:"head"` // a sum over its first bytes
+	Head    string    `json:"head"`            // a sum over its first bytes
+	Aside   bool      `json:"aside,omitempty"` // it was set aside, so that there was a mark
 }
 
 const headSize = 64 << 10 // how many bytes a head has at most

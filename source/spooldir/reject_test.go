@@ -24,14 +24,15 @@ func TestPositionOfARejection(t *testing.T) {
 		s.put("a", x.text)
 		env := flumetest.NewEnv()
 		r := s.openedIn(env, x.settings...)
-		r.spool(t.Context(), func(_ context.Context, b flume.Batch) error {
+		r.offer.Emit = func(_ context.Context, b flume.Batch) error {
 			for _, e := range b {
 				if string(e.Body) == x.rejected {
 					return flume.ErrTooLarge
 				}
 			}
 			return nil
-		}, s.candidate(r, "a"))
+		}
+		r.spool(t.Context(), s.candidate(r, "a"))
 		s.must(r.Close())
 		if all := env.Rejected(); len(all) != 1 || all[0].Position != s.path("a")+x.want {
 			t.Errorf("rejected are %v", all)

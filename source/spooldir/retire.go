@@ -4,14 +4,20 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"time"
+
+	"github.com/sluice-io/sluice/internal/vfs"
 )
 
 // retire does with a file that was read what the settings say; errAnother: it is to be read.
 func (s *source) retire(c candidate) error {
-	stays := false
+	stays, now := false, c
+	now.retired = time.Now()
 	i, err := os.Stat(c.path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -26,41 +32,71 @@ func (s *source) retire(c candidate) error {
 		}
 	case s.settings.tracking == trackerDir:
 		mark := s.mark(c, s.settings.suffix)
-		if err := os.MkdirAll(filepath.Dir(mark), 0o755); err != nil {
-			return fmt.Errorf("marking %s as read: %w", c.path, err)
+		err := s.fs.MkdirAll(filepath.Dir(mark))
+		if err == nil {
+			err = vfs.Replace(s.fs, mark, nil)
 		}
-		f, err := os.Create(mark)
 		if err != nil {
 			return fmt.Errorf("marking %s as read: %w", c.path, err)
 		}
-		f.Close()
 		stays = true
 	default:
-		if err := s.rename(c); err != nil {
+		if now.path, err = s.rename(c); err != nil {
 			return err
+		}
+	}
+	if err == nil && s.settings.deletion == never {
+		s.retired = append(s.retired, now)
+	}
+	if !stays { // first that it is gone, then that nothing is known of it
+		if err := (vfs.OS{}).SyncDir(filepath.Dir(c.path)); err != nil {
+			return fmt.Errorf("syncing the directory of a file that was read: %w", err)
 		}
 	}
 	return s.tracker.end(c.path, stays)
 }
 
-// rename gives a file its suffix. Where another file has that name already there is a number before the suffix.
-func (s *source) rename(c candidate) error {
-	to := c.path + s.settings.suffix
+// rename gives a file its suffix, and returns the path that it has then. Where another file has that name already there
+// is a number before the suffix.
+func (s *source) rename(c candidate) (to string, err error) {
+	to = c.path + s.settings.suffix
 	for n := 1; ; n++ {
 		if _, err := os.Lstat(to); errors.Is(err, fs.ErrNotExist) {
 			break
 		} else if err != nil {
-			return fmt.Errorf("renaming a file that was read: %w", err)
+			return "", fmt.Errorf("renaming a file that was read: %w", err)
 		}
 		to = c.path + "." + strconv.Itoa(n) + s.settings.suffix
 	}
 	if err := os.Rename(c.path, to); err != nil {
-		return fmt.Errorf("renaming a file that was read: %w", err)
+		return "", fmt.Errorf("renaming a file that was read: %w", err)
 	}
 	if to != c.path+s.settings.suffix {
 		s.log.Warn("A file has the name of one that was read before, and was read too", "file", c.path, "now", to)
 	}
-	return nil
+	return to, nil
+}
+
+const (
+	watched     = time.Minute // how long a file is looked at that was retired
+	mostWatched = 100         // of the last ones
+)
+
+// watchRetired says of files that somebody goes on writing to them: that is not read any more.
+func (s *source) watchRetired(now time.Time) {
+	s.retired = s.retired[max(0, len(s.retired)-mostWatched):]
+	s.retired = slices.DeleteFunc(s.retired, func(c candidate) bool {
+		i, err := os.Stat(c.path)
+		switch {
+		case err != nil || !os.SameFile(i, c.info):
+			return true
+		case i.Size() > c.size:
+			s.failed.Add(1)
+			s.troubles.report(outgrowing, c.path, slog.LevelError, fmt.Errorf("%s has grown from %d to %d bytes after it was read to its end, and what was added is not read: put whole files into spoolDir, or set settleTime", c.path, c.size, i.Size()), 0)
+			return true
+		}
+		return now.Sub(c.retired) > watched
+	})
 }
 
 // isDone reports whether a file was read and could not be retired. One that was changed since is to be read.

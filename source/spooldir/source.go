@@ -17,6 +17,7 @@ import (
 	"github.com/sluice-io/sluice/flume"
 	"github.com/sluice-io/sluice/internal/deserialize"
 	"github.com/sluice-io/sluice/internal/javaregex"
+	"github.com/sluice-io/sluice/internal/offer"
 	"github.com/sluice-io/sluice/internal/supervise"
 	"github.com/sluice-io/sluice/internal/unzip"
 	"github.com/sluice-io/sluice/internal/vfs"
@@ -24,8 +25,9 @@ import (
 
 type source struct {
 	settings Settings
+	fs       vfs.FS // of the marks and the tracker file
 	log      *slog.Logger
-	reject   func(context.Context, ...flume.Rejection) error
+	offer    *offer.Offer
 	most     int    // events of a batch
 	marks    string // the tracker directory
 
@@ -35,11 +37,11 @@ type source struct {
 	asides            map[string]aside     // by name
 	unmarked          map[string]bool      // those of them without a mark
 	resume            map[string]noted     // where to go on with files that were left
+	retired           []candidate          // of the last minute, under the names that they have now
 	done              map[string]candidate // read, and not to be renamed, marked or deleted: by name
 	bodies            [][]byte
 
 	troubles troubles
-	emitting supervise.Trouble
 	unread   *atomic.Int64 // EventReadFail
 	failed   *atomic.Int64 // GenericProcessingFail
 
@@ -47,34 +49,39 @@ type source struct {
 }
 
 const (
-	firstBackoff = 250 * time.Millisecond
-	leastWait    = 5 * time.Millisecond
-	listAgain    = time.Second // how old a list may be before the directory is listed again
+	firstBackoff = 250 * time.Millisecond // doubled with each failure in a row
+	listAgain    = time.Second            // how old a list may be before the directory is listed again
 )
 
-func openSource(s *Settings, env flume.Env) (*source, error) {
+func openSource(fsys vfs.FS, s *Settings, env flume.Env) (*source, error) {
 	r := &source{
-		settings: *s, log: env.Log, reject: env.Reject, most: s.batchSize, marks: s.tracker(),
+		settings: *s, fs: fsys, log: env.Log, offer: offer.New(env), most: s.batchSize, marks: s.tracker(),
 		included: s.include.Matcher(), ignored: s.ignore.Matcher(),
 		asides: map[string]aside{}, unmarked: map[string]bool{}, resume: map[string]noted{}, done: map[string]candidate{},
 		troubles: troubles{log: env.Log, of: map[trouble]*told{}},
-		emitting: supervise.Trouble{Log: env.Log, Failing: "The channels do not take events", Over: "The channels take events again"},
 		unread:   env.Counter("EventReadFail"), failed: env.Counter("GenericProcessingFail"),
 	}
 	if env.TransactionCapacity > 0 {
 		r.most = env.TransactionCapacity
 	}
-	if err := os.Mkdir(r.marks, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+	r.offer.Unit, r.offer.Wait = s.batchSize, func(failures int) time.Duration {
+		return max(offer.LeastWait, min(firstBackoff<<min(failures-1, 30), s.maxBackoff))
+	}
+	r.offer.Sleep = supervise.Sleep            // what is not taken can be read again
+	_, err := fsys.Stat(filepath.Dir(r.marks)) // a parent that is missing is a slip of the pen
+	if err == nil {
+		err = fsys.MkdirAll(r.marks)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("making trackerDir: %w", err)
 	}
-	var err error
-	if r.lock, err = (vfs.OS{}).Lock(join(r.marks, trackerName+".lock")); err != nil {
+	if r.lock, err = fsys.Lock(join(r.marks, trackerName+".lock")); err != nil {
 		return nil, fmt.Errorf("taking trackerDir for this source alone (give each source its own): %w", err)
 	}
-	if err := r.findAsides(); err != nil {
+	if err := r.findAsides(""); err != nil {
 		return nil, errors.Join(err, r.lock.Release())
 	}
-	r.tracker.path = join(r.marks, trackerName)
+	r.tracker.fs, r.tracker.path = fsys, join(r.marks, trackerName)
 	return r, nil
 }
 
@@ -84,8 +91,9 @@ func (s *source) Run(ctx context.Context, emit flume.Emit) error {
 		return nil
 	}
 	defer leave()
-	defer s.tracker.close()
-	s.goOn(ctx, emit)
+	defer s.leave()
+	s.offer.Emit = emit
+	s.goOn(ctx)
 	for ctx.Err() == nil {
 		began := time.Now()
 		all, err := s.candidates()
@@ -99,7 +107,7 @@ func (s *source) Run(ctx context.Context, emit flume.Emit) error {
 			if ctx.Err() != nil {
 				return nil
 			}
-			if s.spool(ctx, emit, c) {
+			if s.spool(ctx, c) {
 				idle = false
 			}
 			if time.Since(began) > max(listAgain, 20*took) && s.settings.order != random {
@@ -107,6 +115,7 @@ func (s *source) Run(ctx context.Context, emit flume.Emit) error {
 			}
 		}
 		s.retireAgain()
+		s.watchRetired(time.Now())
 		s.troubles.forget()
 		if idle {
 			_ = supervise.Sleep(ctx, max(s.settings.pollDelay, 20*took)) // the loop looks at ctx
@@ -115,9 +124,20 @@ func (s *source) Run(ctx context.Context, emit flume.Emit) error {
 	return nil
 }
 
+// leave makes safe how far the file under way was read.
+func (s *source) leave() {
+	if s.tracker.f == nil {
+		return
+	}
+	if err := s.tracker.makeSafe(); err != nil {
+		s.troubles.report(tracking, s.tracker.path, slog.LevelWarn, fmt.Errorf("syncing the tracker file: %w", err), 0)
+	}
+	s.tracker.close()
+}
+
 // goOn reads the file first that was left half read, for only one position is remembered.
-func (s *source) goOn(ctx context.Context, emit flume.Emit) {
-	target, position, of, err := readTracker(s.tracker.path)
+func (s *source) goOn(ctx context.Context) {
+	target, position, of, err := readTracker(s.fs, s.tracker.path)
 	if err != nil {
 		s.log.Warn("The tracker file cannot be used; the file that was under way is read from its beginning", "error", err)
 		return
@@ -126,24 +146,29 @@ func (s *source) goOn(ctx context.Context, emit flume.Emit) {
 	if position == 0 || !below || strings.HasPrefix(filepath.Base(rel), ".") || strings.HasSuffix(rel, s.settings.suffix) {
 		return
 	}
-	c, ok := s.candidate(rel)
-	if !ok {
-		return
+	if _, aside := s.asides[rel]; !aside { // of one that is, the mark has the place
+		switch _, err := os.Stat(target); {
+		case err != nil:
+			return
+		case of != nil && of.Aside:
+			s.readWhole(rel, target)
+		default:
+			s.resume[rel] = noted{position, of} // also where it has to settle first
+		}
 	}
-	if _, aside := s.asides[c.name]; !aside { // of one that was, the mark has the place
-		s.resume[c.name] = noted{position, of}
+	if c, ok := s.candidate(rel); ok {
+		s.spool(ctx, c)
 	}
-	s.spool(ctx, emit, c)
 }
 
 // spool reads a file to its end, and does with it what is to be done. An error that is the file's own sets it aside. It
 // reports whether it is done with the file.
-func (s *source) spool(ctx context.Context, emit flume.Emit, c candidate) bool {
+func (s *source) spool(ctx context.Context, c candidate) bool {
 	from := s.resume[c.name]
 	if a, ok := s.asides[c.name]; ok {
 		from = noted{position: a.Position}
 	}
-	position, err := s.read(ctx, emit, &c, from)
+	position, err := s.read(ctx, &c, from)
 	if ctx.Err() != nil {
 		return false
 	}
@@ -181,7 +206,7 @@ var errPassedOver = errors.New("passing a file over")
 func passedOver(err error) error { return fmt.Errorf("%w: %w", errPassedOver, err) }
 
 // read emits what is in a file from where it was left on, and returns how far it came.
-func (s *source) read(ctx context.Context, emit flume.Emit, c *candidate, left noted) (position int64, err error) {
+func (s *source) read(ctx context.Context, c *candidate, left noted) (position int64, err error) {
 	from := left.position
 	f, err := os.Open(c.path)
 	if err != nil {
@@ -216,7 +241,7 @@ func (s *source) read(ctx context.Context, emit flume.Emit, c *candidate, left n
 				return from, err
 			}
 		}
-		if from, err = s.events(ctx, emit, *c, in, from); err != nil {
+		if from, err = s.events(ctx, *c, in, from); err != nil {
 			return from, err
 		}
 		if whole, err = s.unchanged(f, c, from); err != nil {
@@ -243,7 +268,7 @@ func (s *source) unchanged(f *os.File, c *candidate, position int64) (bool, erro
 }
 
 // events emits the events of a file.
-func (s *source) events(ctx context.Context, emit flume.Emit, c candidate, in io.ReaderAt, from int64) (int64, error) {
+func (s *source) events(ctx context.Context, c candidate, in io.ReaderAt, from int64) (int64, error) {
 	d, err := s.settings.deserialize.Open(in, from)
 	if err != nil {
 		return from, own(err)
@@ -264,7 +289,7 @@ func (s *source) events(ctx context.Context, emit flume.Emit, c candidate, in io
 		case err != nil:
 			return from, own(err)
 		}
-		if err := s.offer(ctx, emit, c, d, bodies); err != nil || ended {
+		if err := s.keep(ctx, c, d, bodies); err != nil || ended {
 			return from, err
 		}
 		clear(s.bodies)
@@ -272,6 +297,9 @@ func (s *source) events(ctx context.Context, emit flume.Emit, c candidate, in io
 		if err := s.tracker.commit(from); err != nil {
 			s.failed.Add(1)
 			s.troubles.report(tracking, s.tracker.path, slog.LevelWarn, err, 0)
+		}
+		if ctx.Err() != nil { // the rest is for the next run
+			return from, ctx.Err()
 		}
 	}
 }
@@ -285,38 +313,12 @@ func own(err error) error {
 	return err
 }
 
-// offer emits the events of bodies, until the channels have them all.
-func (s *source) offer(ctx context.Context, emit flume.Emit, c candidate, d deserialize.Deserializer, bodies [][]byte) error {
+// keep emits the events of bodies, until the channels have them all.
+func (s *source) keep(ctx context.Context, c candidate, d deserialize.Deserializer, bodies [][]byte) error {
 	headers := s.headers(c, d)
-	wait, n, all := firstBackoff, len(bodies), len(bodies)
-	for len(bodies) > 0 {
-		err := emit(ctx, batch(bodies[:n], headers))
-		switch {
-		case err == nil:
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case errors.Is(err, flume.ErrTooLarge) && n > 1:
-			n = (n + 1) / 2
-			continue
-		case errors.Is(err, flume.ErrTooLarge):
-			err = s.reject(ctx, flume.Rejection{Event: batch(bodies[:1], headers)[0], Err: err, Position: c.path + "@" + strconv.FormatInt(d.Begin(all-len(bodies)), 10)})
-		case errors.Is(err, flume.ErrFull):
-			n = min(n, s.settings.batchSize)
-		}
-		if err != nil {
-			pause := max(leastWait, min(wait, s.settings.maxBackoff))
-			wait = min(2*wait, s.settings.maxBackoff)
-			s.emitting.Report(slog.LevelWarn, err, pause)
-			if err := supervise.Sleep(ctx, pause); err != nil {
-				return err
-			}
-			continue
-		}
-		s.emitting.End()
-		bodies, wait = bodies[n:], firstBackoff
-		n = len(bodies)
-	}
-	return nil
+	events := offer.Of(len(bodies), func(from, to int) flume.Batch { return batch(bodies[from:to], headers) })
+	events.Where = func(i int) string { return c.path + "@" + strconv.FormatInt(d.Begin(i), 10) }
+	return s.offer.Keep(ctx, events)
 }
 
 func (s *source) headers(c candidate, d deserialize.Deserializer) flume.Headers {

@@ -14,7 +14,8 @@
 //     the name is read from its beginning.
 //   - A batch that the channels do not take is emitted again.
 //   - What cannot be opened is said once and passed over; it is tried again.
-//   - A file that has grown when its end is reached is read on.
+//   - A file that has grown when its end is reached is read on. What is written to it when it is renamed or marked is not,
+//     and the log says so at ERROR, for a minute.
 //   - A file that cannot be read on, since its content is wrong or was changed, is set aside: what came before it is
 //     delivered, the reason and the place go to the log and into a mark beside the tracker file, NAME.failed, and the
 //     others go on. Flume's source ends there.
@@ -37,6 +38,7 @@ import (
 	"github.com/sluice-io/sluice/flume"
 	"github.com/sluice-io/sluice/internal/deserialize"
 	"github.com/sluice-io/sluice/internal/javaregex"
+	"github.com/sluice-io/sluice/internal/vfs"
 )
 
 // Kind is the spooling directory source.
@@ -173,5 +175,5 @@ func open(_ context.Context, s *Settings, env flume.Env) (flume.Source, error) {
 	case !i.IsDir():
 		return nil, fmt.Errorf("opening spoolDir: %s is not a directory", s.dir)
 	}
-	return openSource(s, env)
+	return openSource(vfs.OS{}, s, env)
 }

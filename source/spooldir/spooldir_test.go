@@ -17,6 +17,7 @@ import (
 
 	"github.com/sluice-io/sluice/flume"
 	"github.com/sluice-io/sluice/flumetest"
+	"github.com/sluice-io/sluice/internal/vfs"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -33,7 +34,13 @@ func (s *site) path(name string) string { return s.dir + "/" + name }
 func (s *site) put(name, text string) {
 	s.t.Helper()
 	s.must(os.MkdirAll(filepath.Dir(s.path(name)), 0o755))
-	s.must(os.WriteFile(s.path(name), []byte(text), 0o644))
+	if s.has(name) {
+		s.must(os.WriteFile(s.path(name), []byte(text), 0o644))
+		return
+	}
+	whole := filepath.Join(filepath.Dir(s.path(name)), ".put") // a source that runs would see it before the text is there
+	s.must(os.WriteFile(whole, []byte(text), 0o644))
+	s.must(os.Rename(whole, s.path(name)))
 }
 
 func (s *site) must(err error) {
@@ -190,7 +197,7 @@ func TestPosition(t *testing.T) {
 	ran := make(chan error)
 	go func() {
 		ran <- r.Run(ctx, func(context.Context, flume.Batch) error {
-			target, position, _, err := readTracker(s.path(".flumespool/" + trackerName))
+			target, position, _, err := readTracker(vfs.OS{}, s.path(".flumespool/"+trackerName))
 			if err != nil || target != s.path("b") {
 				t.Errorf("%q, %v", target, err)
 			}
@@ -311,4 +318,9 @@ func FuzzTracker(f *testing.F) {
 			t.Errorf("written anew it is %q, %d, %v", again, at, err)
 		}
 	})
+}
+
+func (s *site) has(name string) bool {
+	_, err := os.Stat(s.path(name))
+	return err == nil
 }

@@ -23,15 +23,16 @@ type told struct {
 
 // The causes.
 const (
-	listing   = "listing"
-	looking   = "looking"
-	matching  = "matching"
-	reading   = "reading"
-	growing   = "growing"
-	retiring  = "retiring"
-	marking   = "marking"
-	unmarking = "unmarking"
-	tracking  = "tracking"
+	listing    = "listing"
+	looking    = "looking"
+	matching   = "matching"
+	reading    = "reading"
+	growing    = "growing"
+	outgrowing = "outgrowing"
+	retiring   = "retiring"
+	marking    = "marking"
+	unmarking  = "unmarking"
+	tracking   = "tracking"
 )
 
 const (

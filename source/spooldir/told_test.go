@@ -18,7 +18,8 @@ func TestEachIsTold(t *testing.T) {
 	for i := range want {
 		name := "sub/" + string(rune('a'+i))
 		s.put(name, "1\n")
-		r.spool(t.Context(), taken(&got), s.candidate(r, name))
+		r.offer.Emit = taken(&got)
+		r.spool(t.Context(), s.candidate(r, name))
 	}
 	s.must(r.Close())
 	if n := strings.Count(env.Logged(), "would be read again after a restart"); n != want {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/sluice-io/sluice/conf"
 	"github.com/sluice-io/sluice/flume"
+	"github.com/sluice-io/sluice/internal/offer"
 	"github.com/sluice-io/sluice/internal/supervise"
 )
 
@@ -52,9 +53,6 @@ func (s *Settings) Declare(d *conf.Decl) {
 	d.Millis(&s.MaxBackoff, "maxBackoffSleep", 5*time.Second, "How many milliseconds the wait after a failure is at most.").AtLeast(0)
 }
 
-// leastWait keeps a source that is told not to wait from spinning, where its channels do not wait either.
-const leastWait = 5 * time.Millisecond
-
 type source struct {
 	settings Settings
 	batch    int
@@ -77,9 +75,10 @@ func (s *source) Run(ctx context.Context, emit flume.Emit) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(s.closed, cancel)()
-	trouble := supervise.Trouble{Log: s.log, Failing: "The channels do not take events", Over: "The channels take events again"}
+	wait := offer.Growing(s.settings.BackoffIncrement, s.settings.MaxBackoff)
+	trouble := offer.NewTrouble(s.log, "they count as failed")
 	var total, successful int64
-	failures := time.Duration(0)
+	failures := 0
 	due := time.Now()
 	for (s.settings.MaxTotal < 0 || total < s.settings.MaxTotal) && (s.settings.MaxSuccessful < 0 || successful < s.settings.MaxSuccessful) {
 		n := s.batch
@@ -103,13 +102,13 @@ func (s *source) Run(ctx context.Context, emit flume.Emit) error {
 		total += int64(n)
 		if err != nil {
 			failures++
-			wait := max(leastWait, min(failures*s.settings.BackoffIncrement, s.settings.MaxBackoff))
-			trouble.Report(slog.LevelWarn, err, wait)
+			wait := wait(failures)
+			trouble.Failed(err, wait)
 			_ = supervise.Sleep(ctx, wait)
 			continue
 		}
 		failures = 0
-		trouble.End()
+		trouble.Taken()
 		successful += int64(n)
 	}
 	s.log.Info("All events have been made", "total", total, "successful", successful, "failed", total-successful)

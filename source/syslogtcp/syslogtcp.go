@@ -64,10 +64,10 @@ func open(ctx context.Context, s *Settings, env flume.Env) (flume.Source, error)
 	}
 	matching := &supervise.Trouble{Log: env.Log, Failing: "A message cannot be matched with format.regex; it is read without"}
 	who := &oneway.Senders{Sender: s.From}
-	outlet := oneway.NewOutlet(env)
-	outlet.Emit = port.Emit
+	offer := oneway.NewOffer(env)
+	offer.Emit = port.Emit
 	streams := &oneway.Streams{
-		Outlet: outlet, Budget: port.Budget(s.Stream.MaxMemory), TLS: config,
+		Offer: offer, Budget: port.Budget(s.Stream.MaxMemory), TLS: config,
 		Reader: func(ctx context.Context, conn net.Conn) oneway.Reader {
 			return &reader{syslog.NewMessages(options), []flume.Headers{who.Of(ctx, conn.RemoteAddr())}, matching}
 		},

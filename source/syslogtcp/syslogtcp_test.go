@@ -173,6 +173,29 @@ func TestStoppingWhileTheChannelIsFull(t *testing.T) {
 	}
 }
 
+// What clients have sent before the source is told to stop is read and emitted, though nobody had read it.
+func TestStoppingReadsWhatHasArrived(t *testing.T) {
+	offers := 0
+	r := start(t, func(flume.Batch) error {
+		if offers++; offers < 5 {
+			return errors.New("out of room")
+		}
+		return nil
+	}, "keepFields = all", "eventSize = 1000")
+	conn := r.dial(t)
+	send(t, conn, "<13>first\n")
+	flumetest.Until(t, "the failure is said", func() bool { return strings.Contains(r.Logged(), "out of room") })
+	const rest = 20_000
+	send(t, conn, strings.Repeat("<13>more\n", rest))
+	r.Stop()
+	if got := len(slices.Concat(r.Batches()...)); got != 1+rest {
+		t.Errorf("%d of %d events", got, 1+rest)
+	}
+	if strings.Contains(r.Logged(), "level=ERROR") {
+		t.Error(r.Logged())
+	}
+}
+
 // Close ends a stop that waits for the channels. What is said to be lost is all that has been read.
 func TestClosingWhileTheChannelIsFull(t *testing.T) {
 	r := start(t, func(flume.Batch) error { return errors.New("out of room") }, "keepFields = all")
@@ -268,12 +291,14 @@ func TestALineWithoutAnEnd(t *testing.T) {
 	conn := r.dial(t)
 	before := heap()
 	piece := strings.Repeat("x", 1<<20)
-	const all = 100 << 20
+	const all, event = 100 << 20, 100_000
 	for range all / len(piece) {
 		send(t, conn, piece)
 	}
 	send(t, r.dial(t), "<13>1 - other hello\n")
 	flumetest.Until(t, "others are served", other.Load)
+	// While it is read, what has become an event since the last collection would be taken for held.
+	flumetest.Until(t, "only the last part is not read", func() bool { return taken.Load() > all-event })
 	if held := heap() - before; held > 8<<20 {
 		t.Errorf("%d bytes are held for one line", held)
 	}

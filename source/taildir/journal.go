@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"slices"
 
 	"github.com/sluice-io/sluice/internal/vfs"
@@ -21,14 +20,14 @@ import (
 //	{"id":3,"gone":true}
 //	{"positions":"1f…"}
 //
-// Lines are appended and not synced: they outlive a kill. After a power failure the position file, which is synced,
-// and those lines that are there, are used. A line that cannot be read is passed over.
+// Lines are appended, which outlives a kill, and synced before the position file is written. After a power failure the
+// position file, which is synced, and those lines that are there, are used. A line that cannot be read is passed over.
 type journal struct {
+	fs   vfs.FS
 	path string
 	lock vfs.Lock
-	f    *os.File // nil: it could not be opened
-	size int64
-	base int64 // its size when it was written anew
+	f    *vfs.Appender // nil: it could not be opened
+	base int64         // its size when it was written anew
 	line []byte
 }
 
@@ -104,37 +103,50 @@ func (j *journal) begin(records []record) error {
 	for _, r := range records {
 		j.line = appendRecord(j.line, r)
 	}
-	if err := replace(j.path, j.line); err != nil {
-		return fmt.Errorf("writing the journal of positions: %w", err)
+	if err := vfs.Replace(j.fs, j.path, j.line); err != nil {
+		return fmt.Errorf("writing the journal of positions %s: %w", j.path, err)
 	}
 	if j.f != nil {
 		_ = j.f.Close() // nothing waits to be written
 	}
-	f, err := os.OpenFile(j.path, os.O_WRONLY|os.O_APPEND, 0)
+	f, err := vfs.Append(j.fs, j.path)
 	if err != nil {
 		j.f = nil
-		return fmt.Errorf("opening the journal of positions: %w", err)
+		return fmt.Errorf("opening the journal of positions %s: %w", j.path, err)
 	}
-	j.f, j.size, j.base = f, int64(len(j.line)), int64(len(j.line))
+	j.f, j.base = f, int64(len(j.line))
 	return nil
 }
 
 // add appends a line.
 func (j *journal) add(r record) error {
 	if j.f == nil {
-		return errors.New("writing the journal of positions: it could not be opened")
+		return fmt.Errorf("writing the journal of positions %s: it could not be opened", j.path)
 	}
 	j.line = appendRecord(j.line[:0], r)
-	n, err := j.f.Write(j.line)
-	j.size += int64(n)
-	if err != nil {
-		return fmt.Errorf("writing the journal of positions: %w", err)
+	if _, err := j.f.Write(j.line); err != nil {
+		return fmt.Errorf("writing the journal of positions %s: %w", j.path, err)
+	}
+	return nil
+}
+
+// announce says which position file is about to be written. With it everything that was added is safe, so that of no file
+// the one says more than the other.
+func (j *journal) announce(positions []byte) error {
+	if j.f == nil {
+		return nil
+	}
+	if err := j.add(record{Positions: sumOf(positions)}); err != nil {
+		return err
+	}
+	if err := j.f.Sync(); err != nil {
+		return fmt.Errorf("syncing the journal of positions %s: %w", j.path, err)
 	}
 	return nil
 }
 
 // long reports whether it has grown so much that it should be written anew.
-func (j *journal) long() bool { return j.f == nil || j.size > max(1<<20, 4*j.base) }
+func (j *journal) long() bool { return j.f == nil || j.f.Size > max(1<<20, 4*j.base) }
 
 func (j *journal) close() error {
 	var err error
@@ -153,8 +165,8 @@ func appendRecord(b []byte, r record) []byte {
 }
 
 // readIf reads a file that may be missing.
-func readIf(path string) (text []byte, there bool, err error) {
-	text, err = os.ReadFile(path)
+func readIf(fsys vfs.FS, path string) (text []byte, there bool, err error) {
+	text, err = vfs.ReadFile(fsys, path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, false, nil
 	}

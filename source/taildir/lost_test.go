@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -47,7 +48,8 @@ func (r *stepped) stop() {
 // round looks and reads, often enough for what was found to be settled.
 func (r *stepped) round() {
 	for range 3 {
-		r.readAll(r.t.Context(), r.in.Emit, r.look(time.Now()))
+		r.offer.Emit = r.in.Emit
+		r.readAll(r.t.Context(), r.look(time.Now()))
 	}
 }
 
@@ -253,15 +255,15 @@ func TestCopyOfUnreadable(t *testing.T) {
 				s.must(os.Remove(s.path("was")))
 			}
 			now := time.Now()
-			r.readAll(t.Context(), r.in.Emit, r.look(now))
+			r.readAll(t.Context(), r.look(now))
 			if n := r.count(); n != 100 {
 				t.Fatalf("%d events: it does not wait", n)
 			}
 			for _, copied := range r.streams { // the wait is over
 				copied.grown, copied.asked = now.Add(-2*holdPacked), now.Add(-2*holdPacked)
 			}
-			r.readAll(t.Context(), r.in.Emit, r.look(now))
-			r.readAll(t.Context(), r.in.Emit, r.look(now))
+			r.readAll(t.Context(), r.look(now))
+			r.readAll(t.Context(), r.look(now))
 			if n := r.count(); n != 300 {
 				t.Errorf("%d events: %s", n, r.env.Logged())
 			}
@@ -314,7 +316,8 @@ func TestPositionsStand(t *testing.T) {
 	r := s.step()
 	r.gets(10)
 	r.save()
-	s.must(os.Mkdir(s.positions()+".tmp", 0o755))
+	tmp := filepath.Join(filepath.Dir(s.positions()), "."+filepath.Base(s.positions())+".tmp")
+	s.must(os.MkdirAll(filepath.Join(tmp, "in the way"), 0o755))
 	for i := range 4 {
 		s.add("app.log", lines(10+i, 1))
 		r.gets(11 + i)
@@ -324,7 +327,7 @@ func TestPositionsStand(t *testing.T) {
 		t.Fatal(r.env.Logged())
 	}
 	r.stop()
-	s.must(os.Remove(s.positions() + ".tmp"))
+	s.must(os.RemoveAll(tmp))
 	s.add("app.log", lines(14, 1))
 	s.step().gets(1)
 }

@@ -441,9 +441,10 @@ func TestPackedUnread(t *testing.T) {
 	}
 	defer r.Close()
 	var in flumetest.Inbox
+	r.offer.Emit = in.Emit
 	round := func() {
 		for range 3 {
-			r.readAll(t.Context(), in.Emit, r.look(time.Now()))
+			r.readAll(t.Context(), r.look(time.Now()))
 		}
 	}
 	round()

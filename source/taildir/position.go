@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -108,23 +106,4 @@ func parsePositions(text []byte) ([]position, error) {
 // sameName compares a path with one that has gone through JSON, which replaces what is not UTF-8.
 func sameName(path, read string) bool {
 	return path == read || strings.ToValidUTF8(path, "\ufffd") == strings.ToValidUTF8(read, "\ufffd")
-}
-
-// replace puts a file in place of another one at once, safe on disk.
-func replace(path string, text []byte) (err error) {
-	f, err := os.OpenFile(path+".tmp", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			_ = os.Remove(f.Name()) // the error before says more
-		}
-	}()
-	_, err = f.Write(text)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err != nil {
-		return fmt.Errorf("writing %s: %w", filepath.Base(f.Name()), err)
-	}
-	return os.Rename(f.Name(), path)
 }

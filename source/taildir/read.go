@@ -32,16 +32,15 @@ const (
 	offsetHeader = "byteoffset"
 	leastBuffer  = 64 << 10
 	usualBuffer  = 1 << 20 // where there is much to read
-	leastWait    = 5 * time.Millisecond
 )
 
 // readAll reads what has grown, and reports whether there is more to do at once.
-func (s *source) readAll(ctx context.Context, emit flume.Emit, pending []*stream) (busy bool) {
+func (s *source) readAll(ctx context.Context, pending []*stream) (busy bool) {
 	for _, st := range pending {
 		if ctx.Err() != nil {
 			return false
 		}
-		more, err := s.readOne(ctx, emit, st)
+		more, err := s.readOne(ctx, st)
 		busy = busy || more
 		st.failing = false
 		switch {
@@ -70,18 +69,19 @@ func (s *source) readAll(ctx context.Context, emit flume.Emit, pending []*stream
 	return busy
 }
 
-func (s *source) readOne(ctx context.Context, emit flume.Emit, st *stream) (more bool, err error) {
+func (s *source) readOne(ctx context.Context, st *stream) (more bool, err error) {
 	if err := st.open(); err != nil {
 		return false, err
 	}
 	if ready, err := s.settle(st, time.Now()); !ready {
 		return false, err
 	}
-	return s.drain(ctx, emit, st)
+	return s.drain(ctx, st)
 }
 
 // drain reads what was there at the last look, at most maxBatchCount batches of it.
-func (s *source) drain(ctx context.Context, emit flume.Emit, st *stream) (more bool, err error) {
+func (s *source) drain(ctx context.Context, st *stream) (more bool, err error) {
+	s.reading = st.path
 	size, ripe := st.size, s.ripeness(st, time.Now())
 	if st.zipped {
 		size = math.MaxInt64
@@ -103,7 +103,7 @@ func (s *source) drain(ctx context.Context, emit flume.Emit, st *stream) (more b
 			if len(s.events) == 0 {
 				break
 			}
-			if err := s.offer(ctx, emit, st); err != nil {
+			if err := s.offer.Keep(ctx, &found{source: s, of: st, left: s.events}); err != nil {
 				return false, err
 			}
 			at = s.events[len(s.events)-1].next
@@ -254,7 +254,7 @@ func (s *source) begins(line []byte) bool {
 	s.begin.Reset(line[:withoutReturn(line)])
 	ok, err := s.begin.Contains()
 	if err != nil {
-		s.matching.Report(slog.LevelWarn, fmt.Errorf("matching multiline.begin: %w", err), 0)
+		s.matching.Report(slog.LevelWarn, fmt.Errorf("matching multiline.begin with a line of %s: %w", s.reading, err), 0)
 	}
 	return ok && err == nil
 }
@@ -263,7 +263,7 @@ func (s *source) begins(line []byte) bool {
 func (s *source) long(at int) span {
 	if !s.saidLong {
 		s.saidLong = true
-		s.log.Warn("A line is longer than maxLineLength; it becomes several events", "maxLineLength", s.settings.maxLine)
+		s.log.Warn("A line is longer than maxLineLength; it becomes several events", "file", s.reading, "at", s.base+int64(at), "maxLineLength", s.settings.maxLine)
 	}
 	return span{at, at + s.settings.maxLine, at + s.settings.maxLine}
 }
@@ -275,40 +275,26 @@ func withoutReturn(line []byte) int {
 	return len(line)
 }
 
-// offer emits the events that were found, until the channels have them all.
-func (s *source) offer(ctx context.Context, emit flume.Emit, st *stream) error {
-	events, n := s.events, len(s.events)
-	for failures := time.Duration(0); len(events) > 0; {
-		err := emit(ctx, s.batch(st, events[:n]))
-		switch {
-		case err == nil:
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case errors.Is(err, flume.ErrTooLarge) && n > 1:
-			n = (n + 1) / 2
-			continue
-		case errors.Is(err, flume.ErrTooLarge):
-			at := s.base + int64(events[0].from)
-			lone := s.batch(st, events[:1])[0]
-			err = s.reject(ctx, flume.Rejection{Event: lone, Err: err, Position: st.path + "@" + strconv.FormatInt(at, 10)})
-		case errors.Is(err, flume.ErrFull):
-			n = min(n, s.settings.batchSize)
-		}
-		if err != nil {
-			failures++
-			wait := max(leastWait, min(failures*s.settings.backoff, s.settings.maxBackoff))
-			s.emitting.Report(slog.LevelWarn, err, wait)
-			if err := supervise.Sleep(ctx, wait); err != nil {
-				return err
-			}
-			continue
-		}
-		s.emitting.End()
-		s.commit(st, events[n-1].next)
-		events, failures = events[n:], 0
-		n = len(events)
-	}
-	return nil
+// found are the events of the last cut in a stream, as an offer.Kept.
+type found struct {
+	*source
+	of   *stream
+	left []span
+}
+
+func (f *found) Len() int { return len(f.left) }
+
+func (f *found) Batch(_ context.Context, n int) (flume.Batch, error) {
+	return f.batch(f.of, f.left[:n]), nil
+}
+
+func (f *found) Taken(n int) {
+	f.commit(f.of, f.left[n-1].next)
+	f.left = f.left[n:]
+}
+
+func (f *found) Position() string {
+	return f.of.path + "@" + strconv.FormatInt(f.base+int64(f.left[0].from), 10)
 }
 
 // commit moves the position to end, in the buffer, and notes it.

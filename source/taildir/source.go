@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/sluice-io/sluice/flume"
 	"github.com/sluice-io/sluice/internal/javaregex"
+	"github.com/sluice-io/sluice/internal/offer"
 	"github.com/sluice-io/sluice/internal/supervise"
 	"github.com/sluice-io/sluice/internal/vfs"
 )
@@ -22,7 +22,6 @@ import (
 type source struct {
 	settings Settings
 	log      *slog.Logger
-	reject   func(context.Context, ...flume.Rejection) error
 	most     int // events of a batch
 
 	folders []*folder
@@ -36,6 +35,7 @@ type source struct {
 
 	buf      []byte // what is read, from base on in the content of one stream
 	base     int64
+	reading  string // the path of that stream, for the log
 	events   []span
 	begin    *javaregex.Matcher // nil: each line is an event
 	saidLong bool
@@ -47,7 +47,7 @@ type source struct {
 	positions supervise.Trouble
 	looking   supervise.Trouble
 	matching  supervise.Trouble
-	emitting  supervise.Trouble
+	offer     *offer.Offer
 	unread    *atomic.Int64 // EventReadFail
 	failed    *atomic.Int64 // GenericProcessingFail
 
@@ -59,28 +59,30 @@ const (
 	mostOpen = 256  // open files, beyond those that grow
 )
 
-func openSource(s *Settings, env flume.Env) (*source, error) {
+// openSource opens a source that keeps its positions in fsys.
+func openSource(fsys vfs.FS, s *Settings, env flume.Env) (*source, error) {
 	path := absolute(s.positionFile)
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return nil, fmt.Errorf("making the directory of the position file: %w", err)
+	if err := fsys.MkdirAll(filepath.Dir(path)); err != nil {
+		return nil, fmt.Errorf("making the directory of positionFile: %w", err)
 	}
-	lock, err := vfs.OS{}.Lock(path + ".lock")
+	lock, err := fsys.Lock(path + ".lock")
 	if err != nil {
-		return nil, fmt.Errorf("taking the position file for this source alone (give each source its own): %w", err)
+		return nil, fmt.Errorf("taking positionFile for this source alone (give each source its own): %w", err)
 	}
 	r := &source{
-		settings: *s, log: env.Log, reject: env.Reject, most: s.batchSize,
+		settings: *s, log: env.Log, offer: offer.New(env), most: s.batchSize,
 		streams: map[place]*stream{}, buf: make([]byte, leastBuffer), opened: time.Now(),
-		journal:   journal{path: path + ".sluice", lock: lock},
+		journal:   journal{fs: fsys, path: path + ".sluice", lock: lock},
 		positions: supervise.Trouble{Log: env.Log, Failing: "Positions cannot be written; a kill would repeat events", Over: "Positions are written again"},
 		looking:   supervise.Trouble{Log: env.Log, Failing: "A directory or file cannot be looked at", Over: "Directories can be looked at again"},
 		matching:  supervise.Trouble{Log: env.Log, Failing: "A line cannot be matched; it begins no event"},
-		emitting:  supervise.Trouble{Log: env.Log, Failing: "The channels do not take events", Over: "The channels take events again"},
 		unread:    env.Counter("EventReadFail"), failed: env.Counter("GenericProcessingFail"),
 	}
 	if env.TransactionCapacity > 0 {
 		r.most = env.TransactionCapacity
 	}
+	r.offer.Unit, r.offer.Wait = s.batchSize, offer.Growing(s.backoff, s.maxBackoff)
+	r.offer.Sleep = supervise.Sleep // what is not taken can be read again
 	if s.begin != nil {
 		r.begin = s.begin.Matcher()
 	}
@@ -95,13 +97,13 @@ func openSource(s *Settings, env flume.Env) (*source, error) {
 
 // restore reads what an earlier run, or Flume, has left, and begins the journal.
 func (s *source) restore(path string) error {
-	text, there, err := readIf(path)
+	text, there, err := readIf(s.journal.fs, path)
 	if err != nil {
-		return fmt.Errorf("reading the position file: %w", err)
+		return fmt.Errorf("reading positionFile: %w", err)
 	}
-	lines, _, err := readIf(s.journal.path)
+	lines, _, err := readIf(s.journal.fs, s.journal.path)
 	if err != nil {
-		return fmt.Errorf("reading the journal of positions: %w", err)
+		return fmt.Errorf("reading the journal beside positionFile: %w", err)
 	}
 	known, ours := parseJournal(lines, sumOf(text))
 	if !there || !ours {
@@ -110,8 +112,8 @@ func (s *source) restore(path string) error {
 		if err != nil {
 			s.log.Warn("The position file is damaged: what stands before the damage is used, and what the journal beside it says of other files; the rest is read from the beginning",
 				"file", path, "positions", len(positions), "copy", path+".bad", "error", err)
-			if err := replace(path+".bad", text); err != nil {
-				return fmt.Errorf("keeping a copy of the damaged position file: %w", err)
+			if err := vfs.Replace(s.journal.fs, path+".bad", text); err != nil {
+				return fmt.Errorf("keeping a copy of the damaged positionFile: %w", err)
 			}
 		} else if blank && len(known) > 0 {
 			s.log.Warn("The position file is empty: what the journal beside it says is used", "file", path, "journal", s.journal.path, "files", len(known))
@@ -138,8 +140,8 @@ func (s *source) restore(path string) error {
 	s.written = text
 	if !there {
 		s.written = appendPositions(nil, nil)
-		if err := replace(path, s.written); err != nil {
-			return fmt.Errorf("writing the position file: %w", err)
+		if err := vfs.Replace(s.journal.fs, path, s.written); err != nil {
+			return fmt.Errorf("writing positionFile: %w", err)
 		}
 	}
 	return s.journal.begin(s.records())
@@ -213,12 +215,13 @@ func (s *source) Run(ctx context.Context, emit flume.Emit) error {
 		return nil
 	}
 	defer leave()
+	s.offer.Emit = emit
 	s.due = time.Now().Add(s.settings.writeInterval)
 	for ctx.Err() == nil {
 		began := time.Now()
 		grown := s.look(began)
 		took := time.Since(began)
-		busy := s.readAll(ctx, emit, grown)
+		busy := s.readAll(ctx, grown)
 		s.tidy()
 		if now := time.Now(); !now.Before(s.due) {
 			s.save()
@@ -286,16 +289,12 @@ func (s *source) saveAs(path string) error {
 	slices.SortFunc(all, func(a, b position) int { return strings.Compare(a.path, b.path) })
 	text := appendPositions(nil, all)
 	if string(text) != string(s.written) {
-		if s.journal.f != nil {
-			if err := s.journal.add(record{Positions: sumOf(text)}); err != nil {
-				return err
-			}
+		if err := s.journal.announce(text); err != nil {
+			return err
 		}
-		if err := replace(path, text); err != nil {
-			if s.journal.f != nil {
-				err = errors.Join(err, s.journal.add(record{Positions: sumOf(s.written)})) // it stands, and only the last two sums count
-			}
-			return fmt.Errorf("writing the position file: %w", err)
+		if err := vfs.Replace(s.journal.fs, path, text); err != nil {
+			err = errors.Join(err, s.journal.announce(s.written)) // it stands, and only the last two sums count
+			return fmt.Errorf("writing positionFile: %w", err)
 		}
 		s.written = text
 	}

@@ -51,6 +51,7 @@ import (
 	"github.com/sluice-io/sluice/flume"
 	"github.com/sluice-io/sluice/internal/home"
 	"github.com/sluice-io/sluice/internal/javaregex"
+	"github.com/sluice-io/sluice/internal/vfs"
 )
 
 // Kind is the taildir source.
@@ -222,5 +223,5 @@ func (s *Settings) Holds() []flume.Endpoint {
 }
 
 func open(_ context.Context, s *Settings, env flume.Env) (flume.Source, error) {
-	return openSource(s, env)
+	return openSource(vfs.OS{}, s, env)
 }

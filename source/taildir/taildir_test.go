@@ -221,3 +221,8 @@ func TestRotation(t *testing.T) {
 		}
 	}
 }
+
+func (s *site) has(name string) bool {
+	_, err := os.Stat(s.path(name))
+	return err == nil
+}

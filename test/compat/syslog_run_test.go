@@ -15,13 +15,13 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/sluice-io/sluice/flume"
 	"github.com/sluice-io/sluice/internal/avrorpc"
 	"github.com/sluice-io/sluice/internal/rpc"
+	"github.com/sluice-io/sluice/test/harness"
 )
 
 // syslogZone is the time zone of both agents.
@@ -160,7 +160,7 @@ func runSyslog(t *testing.T, real bool, lanes []syslogLane) *syslogSink {
 	defer log.Close()
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.Env = append(os.Environ(), "TZ="+syslogZone)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	cmd.SysProcAttr = harness.EndsWithTest(false)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

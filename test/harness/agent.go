@@ -154,7 +154,7 @@ func (a *Agent) launch() error {
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.Dir = filepath.Dir(a.File)
 	cmd.Env = append(a.stage.env, "HOME="+a.Home, "PEERS_HOME="+peersHome())
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
+	cmd.SysProcAttr = EndsWithTest(true)
 	if err := cmd.Start(); err != nil {
 		return errors.Join(err, log.Close())
 	}
@@ -336,7 +336,7 @@ func (s *Stage) SluiceUntil(t testing.TB, limit time.Duration, env []string, wor
 	cmd.Dir = home
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.WaitDelay = 5 * time.Second
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	cmd.SysProcAttr = EndsWithTest(false)
 	began := time.Now()
 	if err := cmd.Start(); err != nil {
 		t.Fatalf("starting sluice: %v", err)

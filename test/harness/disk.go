@@ -9,8 +9,9 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
+
+	"github.com/sluice-io/sluice/internal/vfs"
 )
 
 // A Disk is a small file system that agents can fill. It is mounted in a name space of its own, which a process holds:
@@ -36,7 +37,7 @@ func (s *Stage) Disk(t testing.TB, size int64) *Disk {
 	}
 	args = append(args, "sh", "-c", `mount -t tmpfs -o "size=$1" sluice "$2" && echo mounted && exec cat`, "sh", strconv.FormatInt(size, 10), d.Dir)
 	cmd := exec.Command("unshare", args...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	cmd.SysProcAttr = EndsWithTest(false)
 	var complaints strings.Builder
 	cmd.Stderr = &complaints
 	in, err := cmd.StdinPipe()
@@ -106,11 +107,11 @@ func (d *Disk) Clear() error { return os.Remove(d.path("filler")) }
 
 // Free is how many bytes are free.
 func (d *Disk) Free() (int64, error) {
-	var fs syscall.Statfs_t
-	if err := syscall.Statfs(d.path(""), &fs); err != nil {
+	free, err := vfs.OS{}.Free(d.path(""))
+	if err != nil {
 		return 0, fmt.Errorf("asking how much is free: %w", err)
 	}
-	return int64(fs.Bavail) * fs.Bsize, nil
+	return free, nil
 }
 
 type zeros struct{}

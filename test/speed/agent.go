@@ -12,8 +12,9 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
+
+	"github.com/sluice-io/sluice/test/harness"
 )
 
 // A system is who is measured.
@@ -113,7 +114,7 @@ func (a *agent) launch(ctx context.Context) error {
 			append([]string{"agent", "-n", "a1", "-c", home, "-f", a.conf, "--data-dir", filepath.Join(home, "data")}, monitoring...)...)
 	}
 	cmd.Stdout, cmd.Stderr = log, log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	cmd.SysProcAttr = harness.EndsWithTest(false)
 	if err := cmd.Start(); err != nil {
 		return errors.Join(fmt.Errorf("starting %s: %w", a.system, err), log.Close())
 	}

@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 )
 
 // memory is a process's resident memory in MB.
@@ -82,16 +81,13 @@ func chill(dir string) error {
 	if err != nil {
 		return err
 	}
-	const dontNeed = 4 // POSIX_FADV_DONTNEED
 	for _, path := range paths {
 		f, err := os.Open(path)
 		if err != nil {
 			return err
 		}
 		if err = f.Sync(); err == nil { // dirty pages stay
-			if _, _, no := syscall.Syscall6(syscall.SYS_FADVISE64, f.Fd(), 0, 0, dontNeed, 0, 0); no != 0 {
-				err = fmt.Errorf("dropping %s from the cache: %w", path, no)
-			}
+			err = forget(f)
 		}
 		f.Close()
 		if err != nil {

@@ -21,6 +21,7 @@ import (
 	"github.com/sluice-io/sluice/channel/file"
 	"github.com/sluice-io/sluice/conf"
 	"github.com/sluice-io/sluice/flume"
+	"github.com/sluice-io/sluice/test/harness"
 )
 
 // A worker is a channel alone in a process of its own, which does what it is told in lines: "put WRITERS BATCH SIZE
@@ -60,7 +61,7 @@ func (b *bench) worker(ctx context.Context, sys system, dir string, settings ...
 	}
 	cmd.Stderr = os.Stderr
 	// All children of a shell that is killed go with it.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	cmd.SysProcAttr = harness.EndsWithTest(false)
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		return nil, err

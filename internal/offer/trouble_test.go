@@ -1,4 +1,4 @@
-package rpc
+package offer
 
 import (
 	"errors"
@@ -11,7 +11,7 @@ import (
 )
 
 // The log blames the channels for nothing that is not theirs.
-func TestPutting(t *testing.T) {
+func TestTrouble(t *testing.T) {
 	for _, x := range []struct {
 		err         error
 		said, again string
@@ -22,10 +22,9 @@ func TestPutting(t *testing.T) {
 		{errors.New("selecting channels"), "Events are not taken", "Events are taken again"},
 	} {
 		env := flumetest.NewEnv()
-		var p Putting
-		p.Log(env.Log)
-		p.Failed(x.err)
-		p.Failed(x.err)
+		p := NewTrouble(env.Log, "they are kept")
+		p.Failed(x.err, 0)
+		p.Failed(x.err, 0)
 		p.Taken()
 		log := env.Logged()
 		if strings.Count(log, x.said) != 1 || !strings.Contains(log, x.again) || strings.Contains(log, "again") != (x.again != "") ||
