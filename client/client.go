@@ -113,6 +113,9 @@ var ErrClosed = errors.New("the client is closed")
 // ErrTooLarge is wrapped where a single event is larger than a call may be. Nothing of it was sent.
 var ErrTooLarge = thriftrpc.ErrTooLarge
 
+// ErrRejected is what a Sender of one's own wraps where an event can never be delivered: a [Durable] sets it aside and goes on.
+var ErrRejected = errors.New("the event can never be delivered")
+
 // A Client sends to one receiver.
 type Client struct {
 	o Options

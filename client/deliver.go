@@ -91,7 +91,7 @@ func (d *Durable) deliver(t *wal.Taken) error {
 		arrived = part.Delivered
 	}
 	var rejected *flume.Event
-	if errors.Is(err, ErrTooLarge) && arrived < len(b) {
+	if (errors.Is(err, ErrTooLarge) || errors.Is(err, ErrRejected)) && arrived < len(b) {
 		rejected = &b[arrived]
 		if failed := d.letters.Write("buffer", flume.Rejection{Event: *rejected, Err: err}); failed != nil {
 			rejected, err = nil, errors.Join(err, failed)
@@ -124,7 +124,7 @@ func (d *Durable) deliver(t *wal.Taken) error {
 	d.counts.delivered.Add(int64(arrived))
 	if rejected != nil {
 		d.counts.rejected.Add(1)
-		d.o.Log.Error("an event that no call can carry was taken out of the buffer", "error", err, "keptIn", d.letters.Dir())
+		d.o.Log.Error("an event that can never be delivered was taken out of the buffer", "error", err, "keptIn", d.letters.Dir())
 		err = nil
 	}
 	d.settle(gone, size)

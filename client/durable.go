@@ -60,8 +60,8 @@ var ErrInUse = errors.New("the buffer is in use")
 // The log is that of a file channel of Flume and Sluice: Dir/checkpoint and Dir/data, which "sluice channel inspect"
 // reads. Its files take MaxBytes and a few files more, which are a quarter of it or 64 MiB.
 //
-// An event that its receiver's protocol can never carry is refused at once; of a buffer that was filled for another receiver
-// it goes to Dir/rejected, in an Avro file, at ERROR.
+// An event that its receiver's protocol can never carry is refused at once. One of which that shows when it is delivered goes
+// to Dir/rejected, in an Avro file, and is told at ERROR.
 type Durable struct {
 	o  DurableOptions
 	to Sender
@@ -109,7 +109,7 @@ type DurableStats struct {
 	Accepted  int64 // events whose send returned nil
 	Delivered int64 // events that the receiver took
 	Dropped   int64 // events given up for want of room (DropOldest)
-	Rejected  int64 // events that no call can carry, now in Dir/rejected
+	Rejected  int64 // events that can never be delivered, now in Dir/rejected
 	Failures  int64 // deliveries that failed and were or will be tried again
 	Waiting   int   // events in the buffer now
 	Bytes     int64 // what they take in the log
