@@ -54,7 +54,7 @@ func run(dir, collector string) error {
 	}
 	log.Info("all lines are safe")
 
-	draining, cancel := context.WithTimeout(ctx, 10*time.Second)
+	draining, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
 	err = d.Drain(draining) // what the collector has not got by then stays in DIR, for the next run
 	s := d.Stats()
