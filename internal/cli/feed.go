@@ -143,7 +143,8 @@ func (p *program) consume(ctx context.Context, dir string, f *feed) error {
 	if at < 0 {
 		return errors.New("this binary has no source spooldir, which reads directories")
 	}
-	sec := section("sources", map[string]string{"spoolDir": dir, "pollDelay": "20", "batchSize": fmt.Sprint(f.batch)})
+	sec := section("sources", map[string]string{"spoolDir": dir, "pollDelay": "20", "batchSize": fmt.Sprint(f.batch),
+		"ignorePattern": "^.*" + flumeCompleted + "$"})
 	plan, problems := p.kit.Sources[at].Bind(sec)
 	if problems.Fatal() {
 		return errors.New(strings.TrimSpace(problems.String()))
@@ -197,6 +198,9 @@ const (
 	failed     = ".failed"
 )
 
+// flumeCompleted is what Flume's command puts behind the names of files that it has sent.
+const flumeCompleted = "fileSuffix"
+
 // waiting is how many files of a directory are to be read still.
 func waiting(dir string) (n int, err error) {
 	entries, err := os.ReadDir(dir)
@@ -204,7 +208,7 @@ func waiting(dir string) (n int, err error) {
 		return 0, err
 	}
 	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), ".") || strings.HasSuffix(e.Name(), completed) || e.IsDir() {
+		if strings.HasPrefix(e.Name(), ".") || strings.HasSuffix(e.Name(), completed) || strings.HasSuffix(e.Name(), flumeCompleted) || e.IsDir() {
 			continue
 		}
 		if _, err := os.Stat(filepath.Join(dir, trackerDir, e.Name()+failed)); errors.Is(err, fs.ErrNotExist) {
