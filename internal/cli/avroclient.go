@@ -47,7 +47,7 @@ func runAvroClient(p *program, c *command, l *launch) error {
 	if f.to, err = p.rpcClient(&o, f); err != nil {
 		return err
 	}
-	defer f.to.Close()
+	defer func() { _ = f.to.Close() }() // every call has been answered
 	if path := o.get("headerFile"); path != "" {
 		headers, err := readProperties(path)
 		if err != nil {

@@ -18,6 +18,7 @@ import (
 	"github.com/sluice-io/sluice/conf"
 	"github.com/sluice-io/sluice/flume"
 	"github.com/sluice-io/sluice/internal/logline"
+	"github.com/sluice-io/sluice/internal/supervise"
 )
 
 // batchBytes is when a batch of lines goes though it has not enough of them.
@@ -168,7 +169,7 @@ func (p *program) consume(ctx context.Context, dir string, f *feed) error {
 			case left == 0:
 				cancel(done)
 			}
-			time.Sleep(10 * time.Millisecond)
+			_ = supervise.Sleep(ctx, lookAgain) // whose end the loop sees
 		}
 	}()
 	err = source.Run(ctx, func(_ context.Context, b flume.Batch) error {
@@ -197,6 +198,8 @@ const (
 	trackerDir = ".flumespool"
 	failed     = ".failed"
 )
+
+const lookAgain = 10 * time.Millisecond
 
 // flumeCompleted is what Flume's command puts behind the names of files that it has sent.
 const flumeCompleted = "fileSuffix"

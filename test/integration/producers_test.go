@@ -253,3 +253,40 @@ func normal(lines []string) []string {
 	slices.Sort(lines)
 	return lines
 }
+
+// The command send writes to a real Kafka what a Kafka source and every Avro reader take, and its buffer outlives a broker
+// that is away.
+func TestSendToKafka(t *testing.T) {
+	load := oracle.Load{Run: "send", Lanes: 1, Events: stage.Count(100_000, 5_000), Size: 200}
+	stage.Broker.Fresh(t, 1, "send")
+	ledger := oracle.NewLedger(load)
+	w, err := oracle.Watch([]string{stage.Broker.Plain}, "send", oracle.FlumeFormat, ledger)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(w.Close)
+	dir, file := fresh(t, "spool"), filepath.Join(t.TempDir(), "lines")
+	var text []byte
+	for n := range load.Events {
+		text = append(load.Body(text, 0, n), '\n')
+		ledger.Acked(0, n, -1)
+	}
+	if err := os.WriteFile(file, text, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	send := func(brokers string, more ...string) harness.Result {
+		return stage.Sluice(t, 3*time.Minute, nil, append([]string{"send", "--kafka", brokers, "--topic", "send", "--spool", dir,
+			"--set", "kafka.producer.acks=all", "-H", "host=web1"}, more...)...)
+	}
+	if r := send(fmt.Sprintf("127.0.0.1:%d", stage.Port(t)), "--wait", "1", file); r.Status != 2 {
+		t.Fatalf("status %d, and nobody is there: %s", r.Status, r.Output)
+	}
+	if r := send(stage.Broker.Plain, "--wait", "120"); r.Status != 0 {
+		t.Fatalf("status %d: %s", r.Status, r.Output)
+	}
+	report := w.Await(20*time.Second, 2*time.Minute)
+	stage.Proof(t, "%s", report)
+	if err := report.Check(oracle.Rules{Order: true}); err != nil {
+		t.Error(err)
+	}
+}

@@ -123,11 +123,11 @@ func (b *bench) clientWorker(ctx context.Context, sys system) (*worker, error) {
 }
 
 // send is the worker of Sluice's client: "send WRITERS BATCH SIZE SECONDS HOST:PORT PIPELINE". Clients stay open.
-func send(ctx context.Context, in io.Reader, out io.Writer) error {
+func send(ctx context.Context, in io.Reader, out io.Writer) (err error) {
 	open := map[string]*sdk.Client{}
 	defer func() {
 		for _, c := range open {
-			c.Close()
+			err = errors.Join(err, c.Close())
 		}
 	}()
 	fmt.Fprintln(out, "SERVING")
