@@ -69,7 +69,7 @@ func runSend(p *program, c *command, l *launch) error {
 		return nil
 	}
 	ctx := context.Background()
-	to, err := s.open(ctx)
+	to, err := s.open()
 	if err != nil {
 		return fmt.Errorf("send: %w", err)
 	}
@@ -156,7 +156,7 @@ func pairs(name string, values []string) (flume.Headers, error) {
 }
 
 // open opens what the events are delivered with.
-func (s *sending) open(ctx context.Context) (client.Sender, error) {
+func (s *sending) open() (client.Sender, error) {
 	o := &s.o
 	switch {
 	case o.has("rpcProps"):
@@ -185,7 +185,7 @@ func (s *sending) open(ctx context.Context) (client.Sender, error) {
 		for _, h := range more {
 			settings[h.Key] = h.Value
 		}
-		return s.openKafka(ctx, settings)
+		return s.kafka(settings)
 	}
 	protocol, addresses := client.Avro, o.get("avro")
 	if o.has("thrift") {

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 	"unicode/utf8"
@@ -21,11 +22,17 @@ import (
 
 func newCounter(string) *atomic.Int64 { return new(atomic.Int64) }
 
-// A sinkSender is a Sender that a sink is: that of Kafka has everything that the command needs.
-type sinkSender struct{ sink flume.Sink }
+// A sinkSender is a Sender that a sink is: that of Kafka has everything that the command needs. The sink is opened with the
+// first batch, and again until it can be, so that a buffer takes events while no broker is there.
+type sinkSender struct {
+	open func(ctx context.Context) (flume.Sink, error)
 
-// openKafka opens the kit's Kafka sink.
-func (p *program) openKafka(ctx context.Context, settings map[string]string) (client.Sender, error) {
+	mu   sync.Mutex
+	sink flume.Sink // nil: it is not open
+}
+
+// kafka prepares the kit's Kafka sink.
+func (p *program) kafka(settings map[string]string) (client.Sender, error) {
 	at := slices.IndexFunc(p.kit.Sinks, func(k flume.Kind[flume.Sink]) bool { return k.Is("kafka") })
 	if at < 0 {
 		return nil, errors.New("this binary has no Kafka sink")
@@ -37,11 +44,20 @@ func (p *program) openKafka(ctx context.Context, settings map[string]string) (cl
 	if problems.Fatal() {
 		return nil, errors.New("the settings above are wrong")
 	}
-	sink, err := plan.Open(ctx, p.env("send"))
-	if err != nil {
-		return nil, err
+	return &sinkSender{open: func(ctx context.Context) (flume.Sink, error) { return plan.Open(ctx, p.env("send")) }}, nil
+}
+
+func (s *sinkSender) opened(ctx context.Context) (flume.Sink, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.sink == nil {
+		sink, err := s.open(ctx)
+		if err != nil {
+			return nil, err
+		}
+		s.sink = sink
 	}
-	return &sinkSender{sink}, nil
+	return s.sink, nil
 }
 
 func (s *sinkSender) Append(ctx context.Context, e flume.Event) error {
@@ -50,7 +66,11 @@ func (s *sinkSender) Append(ctx context.Context, e flume.Event) error {
 
 // AppendBatch delivers b. A sink tells the fate of each event, a Sender how many at the start have arrived.
 func (s *sinkSender) AppendBatch(ctx context.Context, b flume.Batch) error {
-	err := s.sink.Deliver(ctx, b)
+	sink, err := s.opened(ctx)
+	if err != nil {
+		return err
+	}
+	err = sink.Deliver(ctx, b)
 	var part *flume.PartialError
 	if !errors.As(err, &part) {
 		return err
@@ -68,7 +88,14 @@ func (s *sinkSender) AppendBatch(ctx context.Context, b flume.Batch) error {
 	return &client.BatchError{Delivered: first, Err: why}
 }
 
-func (s *sinkSender) Close() error { return s.sink.Close() }
+func (s *sinkSender) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.sink == nil {
+		return nil
+	}
+	return s.sink.Close()
+}
 
 // An httpSender posts batches to an HTTP source, as its JSON handler reads them.
 type httpSender struct {

@@ -36,7 +36,7 @@ func TestSinkSender(t *testing.T) {
 		{"rejected behind", &flume.PartialError{Pending: []int{1}, Rejected: []flume.Rejected{{Index: 3, Err: bad}}, Err: down}, 1, []error{down}},
 		{"the first is rejected", &flume.PartialError{Rejected: []flume.Rejected{{Index: 0, Err: bad}}}, -1, []error{bad, client.ErrRejected}},
 	} {
-		err := (&sinkSender{fate{x.fate}}).AppendBatch(t.Context(), make(flume.Batch, 4))
+		err := (&sinkSender{sink: fate{x.fate}}).AppendBatch(t.Context(), make(flume.Batch, 4))
 		var part *client.BatchError
 		delivered := -1
 		if errors.As(err, &part) {
@@ -50,6 +50,30 @@ func TestSinkSender(t *testing.T) {
 				t.Errorf("%s: %v is not %v", x.name, err, want)
 			}
 		}
+	}
+}
+
+// A sink that cannot be opened is opened again with the next batch.
+func TestSinkIsOpenedLater(t *testing.T) {
+	away, opened := errors.New("away"), 0
+	s := &sinkSender{open: func(context.Context) (flume.Sink, error) {
+		if opened++; opened < 3 {
+			return nil, away
+		}
+		return fate{}, nil
+	}}
+	for range 2 {
+		if err := s.Append(t.Context(), flume.Event{}); !errors.Is(err, away) {
+			t.Error(err)
+		}
+	}
+	for range 2 {
+		if err := s.Append(t.Context(), flume.Event{}); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := s.Close(); err != nil || opened != 3 {
+		t.Error(err, opened)
 	}
 }
 
