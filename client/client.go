@@ -120,6 +120,8 @@ var ErrRejected = errors.New("the event can never be delivered")
 type Client struct {
 	o Options
 
+	connectLate, requestLate error // why a call has ended
+
 	dialling chan struct{} // holds a token that dialling takes
 	calls    chan struct{} // has one for each call that waits for its answer
 	mu       sync.Mutex
@@ -180,6 +182,8 @@ func Open(o Options) (*Client, error) {
 	o.Pipeline = min(max(o.Pipeline, 1), mostPipeline)
 	c := &Client{o: o, dialling: make(chan struct{}, 1), calls: make(chan struct{}, mostCalls)}
 	c.dialling <- struct{}{}
+	c.connectLate = fmt.Errorf("timed out after %s (connect-timeout)", o.ConnectTimeout)
+	c.requestLate = fmt.Errorf("timed out after %s (request-timeout)", o.RequestTimeout)
 	c.ended, c.end = context.WithCancel(context.Background())
 	return c, nil
 }
@@ -275,15 +279,24 @@ func (c *Client) call(ctx context.Context, send func(context.Context, conn) erro
 
 // begin returns the connection with one more call on it, and the time that this one has.
 func (c *Client) begin(ctx context.Context) (*link, context.Context, context.CancelFunc, error) {
-	connecting, cancel := context.WithTimeoutCause(ctx, c.o.ConnectTimeout, fmt.Errorf("timed out after %s (connect-timeout)", c.o.ConnectTimeout))
-	l, later, err := c.connect(connecting)
+	l, later, err := c.current()
 	if err != nil {
-		cancel()
 		return nil, nil, nil, &connectError{err}
+	}
+	if l != nil && (later || c.o.Protocol != Avro) { // nearly always
+		limited, cancel := context.WithTimeoutCause(ctx, c.o.RequestTimeout, c.requestLate)
+		return l, limited, cancel, nil
+	}
+	connecting, cancel := context.WithTimeoutCause(ctx, c.o.ConnectTimeout, c.connectLate)
+	if l == nil {
+		if l, later, err = c.connect(connecting); err != nil {
+			cancel()
+			return nil, nil, nil, &connectError{err}
+		}
 	}
 	if later || c.o.Protocol != Avro { // whose first call carries no handshake
 		cancel()
-		connecting, cancel = context.WithTimeoutCause(ctx, c.o.RequestTimeout, fmt.Errorf("timed out after %s (request-timeout)", c.o.RequestTimeout))
+		connecting, cancel = context.WithTimeoutCause(ctx, c.o.RequestTimeout, c.requestLate)
 	}
 	return l, connecting, cancel, nil
 }
