@@ -13,8 +13,9 @@
 //
 // A Client connects when it is first used and again after a failure; it is never dead. A batch is sent in calls of
 // BatchSize events, one after the other, up to the first that fails ([BatchError] says how many events were delivered).
-// It may be used from many goroutines, whose calls share one connection: in Avro they are on their way together, in Thrift
-// one after the other. It never waits longer than the time limits: ConnectTimeout for dialling, and with Avro until the
+// It may be used from many goroutines, whose calls share one connection: in Avro up to 256 are on their way together, in
+// Thrift one after the other. With Options.Pipeline the calls of one batch are on their way together too, in their order;
+// of those behind one that fails nobody knows then whether they are stored. It never waits longer than the time limits: ConnectTimeout for dialling, and with Avro until the
 // first call is answered, RequestTimeout for each call after that.
 package client
 
@@ -52,6 +53,7 @@ type Options struct {
 	BatchSize      int           // the most events of one call; 0: 100
 	ConnectTimeout time.Duration // for TCP, TLS and, with Avro, the answer to the first call; 0: 20 s
 	RequestTimeout time.Duration // for the answer to each other call; 0: 20 s
+	Pipeline       int           // with Avro: the most calls of one batch that are on their way at once; 0: 1
 	MaxCall        int           // with Thrift: the most bytes of one call; 0: 16,384,000, as much as Flume's Thrift source takes
 
 	TLS               *tls.Config // nil: plain
@@ -80,6 +82,16 @@ const (
 // A StatusError is an answer other than OK: the receiver's channels did not take the events.
 type StatusError = rpc.StatusError
 
+// A Status is the answer to a call.
+type Status = rpc.Status
+
+// The answers that Flume's protocols know. Flume itself sends the first two.
+const (
+	StatusOK      = rpc.OK
+	StatusFailed  = rpc.Failed
+	StatusUnknown = rpc.Unknown
+)
+
 // A RemoteError is what the receiver says went wrong outside of its channels.
 type RemoteError = rpc.RemoteError
 
@@ -101,11 +113,17 @@ var ErrClosed = errors.New("the client is closed")
 // ErrTooLarge is wrapped where a single event is larger than a call may be. Nothing of it was sent.
 var ErrTooLarge = thriftrpc.ErrTooLarge
 
+// ErrRejected is what a Sender of one's own wraps where an event can never be delivered: a [Durable] sets it aside and goes on.
+var ErrRejected = errors.New("the event can never be delivered")
+
 // A Client sends to one receiver.
 type Client struct {
 	o Options
 
+	connectLate, requestLate error // why a call has ended
+
 	dialling chan struct{} // holds a token that dialling takes
+	calls    chan struct{} // has one for each call that waits for its answer
 	mu       sync.Mutex
 	link     *link // nil: none
 	closed   bool
@@ -129,6 +147,11 @@ type link struct {
 	used   bool // its first call has been answered
 	left   bool // no more calls; closed with the last one
 }
+
+const (
+	mostCalls    = 256 // that wait for their answers at once, over one connection
+	mostPipeline = 64  // of one batch
+)
 
 // Open checks the options. The connection is made by the first call.
 func Open(o Options) (*Client, error) {
@@ -156,8 +179,11 @@ func Open(o Options) (*Client, error) {
 	if o.Observe == nil {
 		o.Observe = func(Change) {}
 	}
-	c := &Client{o: o, dialling: make(chan struct{}, 1)}
+	o.Pipeline = min(max(o.Pipeline, 1), mostPipeline)
+	c := &Client{o: o, dialling: make(chan struct{}, 1), calls: make(chan struct{}, mostCalls)}
 	c.dialling <- struct{}{}
+	c.connectLate = fmt.Errorf("timed out after %s (connect-timeout)", o.ConnectTimeout)
+	c.requestLate = fmt.Errorf("timed out after %s (request-timeout)", o.RequestTimeout)
 	c.ended, c.end = context.WithCancel(context.Background())
 	return c, nil
 }
@@ -172,6 +198,9 @@ func (c *Client) Append(ctx context.Context, e flume.Event) error {
 
 // AppendBatch sends b, which stays the caller's. An error after a part of it was delivered is a [BatchError].
 func (c *Client) AppendBatch(ctx context.Context, b flume.Batch) error {
+	if c.o.Pipeline > 1 && len(b) > c.o.BatchSize && c.o.Protocol == Avro {
+		return c.pipeline(ctx, b)
+	}
 	for sent := 0; sent < len(b); {
 		next := min(sent+c.o.BatchSize, len(b))
 		n, err := c.fits(b[sent:next])
@@ -198,6 +227,18 @@ func (c *Client) fits(b flume.Batch) (int, error) {
 	return thriftrpc.Fit(c.thrift(), b, c.o.MaxCall)
 }
 
+// carries refuses events that no call can carry, whatever the receiver says.
+func (c *Client) carries(b flume.Batch) error {
+	for len(b) > 0 {
+		n, err := c.fits(b)
+		if err != nil {
+			return err
+		}
+		b = b[n:]
+	}
+	return nil
+}
+
 func (c *Client) thrift() thriftrpc.Protocol {
 	if c.o.Protocol == ThriftBinary {
 		return thriftrpc.Binary
@@ -220,20 +261,47 @@ func (c *Client) Close() error {
 
 // call makes one call, over a new connection where there is none.
 func (c *Client) call(ctx context.Context, send func(context.Context, conn) error) error {
-	connecting, cancel := context.WithTimeoutCause(ctx, c.o.ConnectTimeout, fmt.Errorf("timed out after %s (connect-timeout)", c.o.ConnectTimeout))
-	defer cancel()
-	l, later, err := c.connect(connecting)
+	select {
+	case c.calls <- struct{}{}:
+		defer func() { <-c.calls }()
+	case <-ctx.Done():
+		return &connectError{fmt.Errorf("waiting for other calls to %s: %w", c.o.Address, context.Cause(ctx))}
+	}
+	l, limited, cancel, err := c.begin(ctx)
 	if err != nil {
-		return &connectError{err}
+		return err
 	}
-	limited := connecting
-	if later || c.o.Protocol != Avro { // whose first call carries no handshake
-		var cancel context.CancelFunc
-		limited, cancel = context.WithTimeoutCause(ctx, c.o.RequestTimeout, fmt.Errorf("timed out after %s (request-timeout)", c.o.RequestTimeout))
-		defer cancel()
-	}
+	defer cancel()
 	err = send(limited, l.conn)
 	c.release(l)
+	return c.sending(err)
+}
+
+// begin returns the connection with one more call on it, and the time that this one has.
+func (c *Client) begin(ctx context.Context) (*link, context.Context, context.CancelFunc, error) {
+	l, later, err := c.current()
+	if err != nil {
+		return nil, nil, nil, &connectError{err}
+	}
+	if l != nil && (later || c.o.Protocol != Avro) { // nearly always
+		limited, cancel := context.WithTimeoutCause(ctx, c.o.RequestTimeout, c.requestLate)
+		return l, limited, cancel, nil
+	}
+	connecting, cancel := context.WithTimeoutCause(ctx, c.o.ConnectTimeout, c.connectLate)
+	if l == nil {
+		if l, later, err = c.connect(connecting); err != nil {
+			cancel()
+			return nil, nil, nil, &connectError{err}
+		}
+	}
+	if later || c.o.Protocol != Avro { // whose first call carries no handshake
+		cancel()
+		connecting, cancel = context.WithTimeoutCause(ctx, c.o.RequestTimeout, c.requestLate)
+	}
+	return l, connecting, cancel, nil
+}
+
+func (c *Client) sending(err error) error {
 	if err != nil {
 		return fmt.Errorf("sending to %s: %w", c.o.Address, explain(err))
 	}

@@ -30,6 +30,16 @@ func openAll(receivers []Options) ([]*Client, error) {
 	return clients, nil
 }
 
+// carryAll refuses events that a call to one of the receivers cannot carry.
+func carryAll(clients []*Client, b flume.Batch) error {
+	for _, c := range clients {
+		if err := c.carries(b); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func closeAll(clients []*Client) error {
 	var errs []error
 	for _, c := range clients {
@@ -109,6 +119,8 @@ func (f *Failover) Append(ctx context.Context, e flume.Event) error {
 func (f *Failover) AppendBatch(ctx context.Context, b flume.Batch) error {
 	return f.deliver(&delivery{ctx: ctx, b: b})
 }
+
+func (f *Failover) carries(b flume.Batch) error { return carryAll(f.clients, b) }
 
 func (f *Failover) deliver(d *delivery) error {
 	unreached := 0 // one after the other
@@ -201,6 +213,8 @@ func (l *LoadBalancer) Append(ctx context.Context, e flume.Event) error {
 func (l *LoadBalancer) AppendBatch(ctx context.Context, b flume.Batch) error {
 	return l.deliver(&delivery{ctx: ctx, b: b})
 }
+
+func (l *LoadBalancer) carries(b flume.Batch) error { return carryAll(l.clients, b) }
 
 func (l *LoadBalancer) deliver(d *delivery) error {
 	l.mu.Lock()

@@ -5,7 +5,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -41,22 +40,7 @@ func TestExamples(t *testing.T) {
 
 // The example of a program with kinds of its own is vetted, tested, built and run as a user would, without a network.
 func TestCustomKit(t *testing.T) {
-	if testing.Short() {
-		t.Skip("it builds a program")
-	}
-	dir, err := filepath.Abs("../../examples/customkit")
-	if err != nil {
-		t.Fatal(err)
-	}
-	program := filepath.Join(t.TempDir(), "customkit")
-	for _, args := range [][]string{{"vet", "./..."}, {"test", "./..."}, {"build", "-o", program, "."}} {
-		cmd := exec.Command("go", args...)
-		cmd.Dir = dir
-		cmd.Env = append(os.Environ(), "GOPROXY=off", "GOFLAGS=-mod=readonly", "GOWORK="+filepath.Join(dir, "go.work"))
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("go %s: %v\n%s", strings.Join(args, " "), err, out)
-		}
-	}
+	dir, program := built(t, "customkit")
 	t.Chdir(t.TempDir())
 	file := filepath.Join(dir, "custom.conf")
 	if out, err := exec.Command(program, "check", file).CombinedOutput(); err != nil || !bytes.Contains(out, []byte("agent a1 would run\n")) {

@@ -44,6 +44,7 @@ func TestMain(m *testing.M) {
 //	status N NAME ARGS runs a program of ours, which ends with the status N
 //	unpack NAME        puts the directories of a file channel that Flume wrote into ./NAME: checkpoint, data, ...
 //	flip FILE TEXT     changes a bit of TEXT where it first stands in a file
+//	sub FILE           puts the ports in the places of ${PORT1} to ${PORT3} in a file
 //	sample PAGE F WANT writes the file that a page of the documentation shows to F, if it has a name, and what the page
 //	                   says that check prints of it to WANT
 //
@@ -67,7 +68,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"start": start, "log": seen, "signal": send, "ends": ends, "send": talk, "listen": listen, "get": get, "pass": pause, "sample": sample,
-			"status": status, "unpack": unpack, "flip": flip,
+			"status": status, "unpack": unpack, "flip": flip, "sub": sub,
 		},
 	})
 }
@@ -255,6 +256,14 @@ func flip(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	b[at] ^= 1
 	ts.Check(os.WriteFile(path, b, 0o644))
+}
+
+func sub(ts *testscript.TestScript, _ bool, args []string) {
+	text := ts.ReadFile(args[0])
+	for _, name := range []string{"PORT1", "PORT2", "PORT3"} {
+		text = strings.ReplaceAll(text, "${"+name+"}", ts.Getenv(name))
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text), 0o644))
 }
 
 func get(ts *testscript.TestScript, _ bool, args []string) {

@@ -104,19 +104,40 @@ func (c *Conn) broken(err error) {
 
 // call sends a message with a parameter of size bytes and waits for the answer.
 func (c *Conn) call(ctx context.Context, name string, size int, parameter func([]byte) []byte) error {
+	a, err := c.start(ctx, name, size, parameter)
+	if err != nil {
+		return err
+	}
+	return a.Wait(ctx)
+}
+
+// An Answer is what a call that has been sent waits for.
+type Answer struct {
+	conn *Conn
+	come chan outcome // nil: it is there
+	err  error
+}
+
+// Start sends events as one call and returns when they are on their way, in the order of the calls. (The first call of a
+// connection has been answered by then.) With an error nothing may be known of them, and there is no answer.
+func (c *Conn) Start(ctx context.Context, b flume.Batch) (Answer, error) {
+	return c.start(ctx, appendBatchName, event.ArrayLen(b), func(dst []byte) []byte { return event.AppendArray(dst, b) })
+}
+
+func (c *Conn) start(ctx context.Context, name string, size int, parameter func([]byte) []byte) (Answer, error) {
 	if size > 1<<31-1<<20 {
-		return fmt.Errorf("a call of %d bytes is more than Avro RPC can carry", size)
+		return Answer{}, fmt.Errorf("a call of %d bytes is more than Avro RPC can carry", size)
 	}
 	select {
 	case <-c.writer:
 	case <-c.gone:
-		return c.Err()
+		return Answer{}, c.Err()
 	case <-ctx.Done():
-		return context.Cause(ctx) // nothing was sent
+		return Answer{}, context.Cause(ctx) // nothing was sent
 	}
 	if !c.ready {
 		defer func() { c.writer <- struct{}{} }()
-		return c.first(ctx, name, size, parameter)
+		return Answer{conn: c, err: c.first(ctx, name, size, parameter)}, nil
 	}
 	answer := make(chan outcome, 1)
 	serial := c.begin(size + 64)
@@ -126,7 +147,7 @@ func (c *Conn) call(ctx context.Context, name string, size int, parameter func([
 	if c.err != nil {
 		c.mu.Unlock()
 		c.writer <- struct{}{}
-		return c.Err()
+		return Answer{}, c.Err()
 	}
 	c.waiting[serial] = answer
 	c.mu.Unlock()
@@ -134,17 +155,25 @@ func (c *Conn) call(ctx context.Context, name string, size int, parameter func([
 	c.writer <- struct{}{}
 	if err != nil {
 		c.broken(err)
-		return err
+		return Answer{}, err
+	}
+	return Answer{conn: c, come: answer}, nil
+}
+
+// Wait returns what the answer says; it is called once. That ctx ends first breaks the connection.
+func (a Answer) Wait(ctx context.Context) error {
+	if a.come == nil {
+		return a.err
 	}
 	select {
-	case o := <-answer:
+	case o := <-a.come:
 		if o.err != nil {
 			return o.err
 		}
-		return c.judge(&reader{rest: o.payload})
+		return a.conn.judge(&reader{rest: o.payload})
 	case <-ctx.Done():
 		err := fmt.Errorf("waiting for the answer: %w", context.Cause(ctx))
-		c.broken(err)
+		a.conn.broken(err)
 		return err
 	}
 }

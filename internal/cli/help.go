@@ -33,7 +33,7 @@ func (p *program) usage(w io.Writer) {
 	fmt.Fprintf(w, "usage: %s COMMAND [options]\n\n", p.name)
 	for _, c := range commands() {
 		if c.refused == "" {
-			fmt.Fprintf(w, "  %-9s %s\n", c.name, c.summary)
+			fmt.Fprintf(w, "  %-11s %s\n", c.name, c.summary)
 		}
 	}
 	fmt.Fprintf(w, `

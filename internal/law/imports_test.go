@@ -36,6 +36,7 @@ var arrows = []arrow{
 	{from: "configfilter/...", to: []string{"conf", below}, libraries: true},
 	{from: "client/...", to: []string{"client/...", "flume", below}, libraries: true},
 	{from: "flumetest", to: []string{"flume", "conf"}, libraries: true},
+	{from: "embedded", to: []string{"agent", "flume", "conf"}},
 	{from: "console/...", to: []string{"flume", "agent", "conf", below}},
 	{from: ".", to: []string{"agent", "internal/cli"}},
 	{from: "cmd/sluice", to: []string{"kit", "internal/cli"}},

@@ -37,6 +37,8 @@ type dataFile struct {
 	stale bool
 	// written is up to where records are whole, so that they may be read.
 	written atomic.Int64
+	// ended is where an earlier run left off, behind which there may be fill; 0: nobody has looked.
+	ended int64
 }
 
 // scanner returns a reader of the file's records from pos on.

@@ -359,6 +359,7 @@ func (l *Log) openLanes(x *found) error {
 	}
 	for _, s := range x.got.scans {
 		d := s.file
+		d.ended = s.end
 		if (s.end > s.start || d.stale) && d.version != 2 { // whose header may stay as it is
 			ln := l.lanes[d.dir]
 			ln.rolled = append(ln.rolled, rollEnd{d, s.end})

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -27,7 +28,8 @@ const (
 
 var systems = [...]system{realFlume, sluice}
 
-// An agent is a whole agent in a process of its own: Avro source, file channel, and a null sink where drained.
+// An agent is a whole agent in a process of its own: Avro source, file channel (or another that settings name), and a null
+// sink where drained.
 type agent struct {
 	system  system
 	dir     string // of the channel
@@ -64,9 +66,10 @@ func (b *bench) agent(sys system, id string, drained bool, settings ...string) (
 		"a1.sources.r1.bind = 127.0.0.1",
 		"a1.sources.r1.port = " + strconv.Itoa(ports[0]),
 		"a1.sources.r1.channels = c1",
-		"a1.channels.c1.type = file",
-		"a1.channels.c1.checkpointDir = " + filepath.Join(a.dir, "checkpoint"),
-		"a1.channels.c1.dataDirs = " + filepath.Join(a.dir, "data"),
+	}
+	if !slices.Contains(settings, "type=memory") {
+		lines = append(lines, "a1.channels.c1.type = file",
+			"a1.channels.c1.checkpointDir = "+filepath.Join(a.dir, "checkpoint"), "a1.channels.c1.dataDirs = "+filepath.Join(a.dir, "data"))
 	}
 	for _, s := range settings {
 		lines = append(lines, "a1.channels.c1."+s)

@@ -3,6 +3,7 @@
 //	speed put       writing: 1, 4 and 16 writers, batches of 100 events of 500 and of 1000 bytes, each batch synced
 //	                before it is acknowledged; beside two bare loops of write and sync
 //	speed drain     taking a backlog that no cache holds
+//	speed client    Sluice's client library beside Java's, batches of 100 events of 1000 bytes
 //	speed restart   opening after SIGKILL while events were being written, with and without a checkpoint; memory
 //
 //	           ┌── client, frames encoded once ──▶ agent: Avro source ─▶ file channel ─▶ null sink    (Flume, Sluice)
@@ -56,13 +57,22 @@ func run(args []string) int {
 		}
 		return 0
 	}
-	rows := map[string]func(*bench, context.Context) error{"put": (*bench).put, "drain": (*bench).drain, "restart": (*bench).restart}
+	if len(args) > 0 && args[0] == "sender" {
+		if err := send(ctx, os.Stdin, os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, "sender:", err)
+			return 1
+		}
+		return 0
+	}
+	rows := map[string]func(*bench, context.Context) error{
+		"put": (*bench).put, "drain": (*bench).drain, "restart": (*bench).restart, "client": (*bench).clients,
+	}
 	if len(args) == 0 {
-		args = []string{"put", "drain", "restart"}
+		args = []string{"put", "drain", "restart", "client"}
 	}
 	for _, row := range args {
 		if rows[row] == nil {
-			fmt.Fprintf(os.Stderr, "%q is not a row; there are put, drain and restart\n", row)
+			fmt.Fprintf(os.Stderr, "%q is not a row; there are put, drain, restart and client\n", row)
 			return 2
 		}
 	}

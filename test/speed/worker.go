@@ -59,6 +59,11 @@ func (b *bench) worker(ctx context.Context, sys system, dir string, settings ...
 		}
 		cmd = exec.CommandContext(ctx, self, append(append([]string{"worker", dir}, defaults...), settings...)...)
 	}
+	return spawn(sys, cmd)
+}
+
+// spawn starts a program that takes lines and says when it is ready to.
+func spawn(sys system, cmd *exec.Cmd) (*worker, error) {
 	cmd.Stderr = os.Stderr
 	// All children of a shell that is killed go with it.
 	cmd.SysProcAttr = harness.EndsWithTest(false)
