@@ -15,6 +15,7 @@ import (
 	"github.com/sluice-io/sluice/internal/deadletter"
 	"github.com/sluice-io/sluice/internal/stats"
 	"github.com/sluice-io/sluice/internal/supervise"
+	"github.com/sluice-io/sluice/internal/vfs"
 )
 
 // The words for where letters are replayed to.
@@ -55,8 +56,12 @@ func (r *run) answer(soft context.Context) <-chan struct{} {
 			defer supervise.Recover("replaying dead letters", &bug)
 			return r.replay(ctx, q)
 		})
-		if err != nil {
-			r.o.Log.Warn("dead letters cannot be replayed while this agent runs; agents of one name need each a --data-dir of their own", "error", err)
+		var locked *vfs.LockedError
+		switch {
+		case errors.As(err, &locked):
+			r.o.Log.Warn("another agent of this name has the same data directory: dead letters of both are in one place, and those of this one cannot be replayed while it runs; give each a --data-dir", "error", err)
+		case err != nil:
+			r.o.Log.Warn("dead letters cannot be replayed while this agent runs", "error", err)
 		}
 	}()
 	return done

@@ -215,10 +215,10 @@ func (p *replaying) flush() error {
 	if len(b) == 0 {
 		return nil
 	}
-	again := 0
+	var first []int // never tried before
 	for _, n := range numbers {
-		if p.journal.tried.has(n) {
-			again++
+		if !p.journal.tried.has(n) {
+			first = append(first, n)
 		}
 	}
 	if err := p.journal.write("try", numbers); err != nil {
@@ -230,13 +230,13 @@ func (p *replaying) flush() error {
 			p.result.Open += len(b)
 			return err
 		}
-		if again > 0 {
-			return err // an earlier try has not been answered
+		if len(first) > 0 { // an earlier try of the others has not been answered
+			err = errors.Join(err, p.journal.write("back", first))
 		}
-		return errors.Join(err, p.journal.write("back", numbers))
+		return err
 	}
 	p.result.Settled += len(b)
-	p.result.Again += again
+	p.result.Again += len(b) - len(first)
 	return p.journal.write("done", numbers)
 }
 

@@ -30,11 +30,12 @@ const (
 	requestSuffix = ".request"
 	takenSuffix   = ".taken"
 	answerSuffix  = ".answer"
+	partSuffix    = ".part"
 )
 
 // look is how often an agent looks for requests, and who asks for the answer.
 const (
-	lookForRequest = time.Second
+	lookForRequest = 250 * time.Millisecond
 	lookForAnswer  = 50 * time.Millisecond
 )
 
@@ -74,6 +75,9 @@ func Serve(ctx context.Context, dir string, who Identity, log *slog.Logger, do f
 		return err
 	}
 	defer func() { _ = lock.Release() }() // it is not locked any more, removed or not
+	if err := forget(dir); err != nil {
+		return err
+	}
 	if err := writeJSON(filepath.Join(dir, agentFile), who); err != nil {
 		return err
 	}
@@ -82,6 +86,22 @@ func Serve(ctx context.Context, dir string, who Identity, log *slog.Logger, do f
 	for supervise.Sleep(ctx, lookForRequest) == nil {
 		if err := serve(ctx, dir, do); err != nil {
 			trouble.Report(slog.LevelWarn, err, 0)
+		}
+	}
+	return nil
+}
+
+// forget removes what was asked of an agent that is gone.
+func forget(dir string) error {
+	for _, kind := range []string{requestSuffix, takenSuffix, answerSuffix, partSuffix} {
+		paths, err := filepath.Glob(filepath.Join(escapeGlob(dir), "*"+kind))
+		if err != nil {
+			return err
+		}
+		for _, path := range paths {
+			if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+				return err
+			}
 		}
 	}
 	return nil
@@ -161,13 +181,24 @@ func Ask(ctx context.Context, dir string, r Request) (Answer, error) {
 			}
 			return Answer{}, errors.New("the agent has begun, and goes on by itself")
 		}
-		if looks%20 == 0 {
-			if _, running, err := Running(dir); err == nil && !running {
-				_, _ = os.Remove(name+requestSuffix), os.Remove(name+takenSuffix) // they are for an agent that is gone
-				return Answer{}, errors.New("the agent has ended meanwhile; what was replayed is settled, ask again for the rest")
-			}
+		if looks%20 == 0 && gone(dir, name) {
+			_, _ = os.Remove(name+requestSuffix), os.Remove(name+takenSuffix) // they are for an agent that has ended
+			return Answer{}, errors.New("the agent has ended meanwhile; what was replayed is settled, ask again for the rest")
 		}
 	}
+}
+
+// gone reports whether the agent that was asked has ended, be it that another one runs by now.
+func gone(dir, name string) bool {
+	if _, running, err := Running(dir); err == nil && !running {
+		return true
+	}
+	for _, kind := range []string{requestSuffix, takenSuffix, answerSuffix} { // in the order in which they come and go
+		if _, err := os.Stat(name + kind); !errors.Is(err, os.ErrNotExist) {
+			return false
+		}
+	}
+	return true
 }
 
 // writeJSON writes a file that is there whole or not at all.
@@ -176,10 +207,10 @@ func writeJSON[T Request | Answer | Identity](path string, v T) error {
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(path+".part", append(text, '\n'), 0o644); err != nil {
+	if err := os.WriteFile(path+partSuffix, append(text, '\n'), 0o644); err != nil {
 		return err
 	}
-	return errors.Join(keepOwner(path+".part"), os.Rename(path+".part", path))
+	return errors.Join(keepOwner(path+partSuffix), os.Rename(path+partSuffix, path))
 }
 
 func readJSON[T Request | Answer | Identity](path string, v *T) error {
