@@ -330,7 +330,7 @@ func (p *replayer) channel(c *channelPart) (*way, error) {
 			return nil, err
 		}
 		o := p.run.channels[c].outlet
-		return &way{count: p.run.stats.Component(stats.Channel, c.name).Counter(replayed).Add, once: func(ctx context.Context, b flume.Batch) error {
+		return &way{count: p.run.stats.Component(stats.Channel, c.name).Counter(replayed).Add, positions: c.positions, once: func(ctx context.Context, b flume.Batch) error {
 			return put(p.run.hard, ctx, o, b)
 		}}, nil
 	})
@@ -359,7 +359,7 @@ func (p *replayer) source(s *sourcePart) (*way, error) {
 			return nil, err
 		}
 		p.inlets = append(p.inlets, in)
-		return &way{count: counters.Counter(replayed).Add, once: in.emit}, nil
+		return &way{count: counters.Counter(replayed).Add, positions: s.positions, once: in.emit}, nil
 	})
 }
 
@@ -373,6 +373,7 @@ func (p *replayer) close() {
 
 // A way is where replayed events go.
 type way struct {
+	positions bool // who takes the events asks for positions: they get those of letters, for they are no repetitions
 	once  func(ctx context.Context, b flume.Batch) error
 	count func(int64) int64
 }
@@ -383,7 +384,13 @@ func (w *way) Take(ctx context.Context, b flume.Batch) error {
 	defer cancel()
 	backoff := supervise.Backoff{Least: retryLeast, Most: retryMost}
 	for {
-		err := w.once(ctx, b.Clone())
+		out := b.Clone()
+		for i := range out {
+			if w.positions {
+				out[i].Headers.Set(flume.PositionHeader, deadletter.PlaceOf(&out[i]))
+			}
+		}
+		err := w.once(ctx, out)
 		var unclear *unsettled
 		switch {
 		case err == nil:

@@ -268,3 +268,45 @@ func TestAnAgentWithoutAPlaceForRequestsRuns(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// For a sink that writes each event once a replayed letter is a new event, and the same one each time that it is replayed.
+func TestReplayedLettersHavePositionsOfTheirOwn(t *testing.T) {
+	data := t.TempDir()
+	l := deadletter.New(LetterDir(data, "a1"), "a1", 1<<20)
+	if err := l.Write("a1.sinks.k1", flume.Rejection{Event: events("0")[0], Err: errors.New("no")}, flume.Rejection{Event: events("1")[0], Err: errors.New("no")}); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	channels := map[string]*memory{}
+	for _, x := range []struct{ fail, to string }{{"commit", ""}, {"", "source:s1"}} {
+		a, problems := New(file(t, "f.conf", `
+			a1.channels = c1
+			a1.sources = s1
+			a1.sinks = k1
+			a1.channels.c1.type = memory
+			a1.channels.c1.durable = true
+			a1.channels.c1.fail = `+x.fail+`
+			a1.sources.s1.type = log
+			a1.sources.s1.channels = c1
+			a1.sinks.k1.type = once
+			a1.sinks.k1.channel = c1
+			a1.sinks.k1.exactlyOnce = true`).Agents[0], Options{Kit: onceKit(channels, idle, discard), DataDir: data})
+		if a == nil {
+			t.Fatal(problems)
+		}
+		answer := a.Replay(t.Context(), deadletter.Request{To: x.to})
+		if x.fail != "" && answer.Open != 2 || x.fail == "" && (answer.Settled != 2 || answer.Again != 2) {
+			t.Fatalf("%+v", answer)
+		}
+	}
+	for i, e := range channels["c1"].queue {
+		id, _ := e.Headers.Get(flume.LetterID)
+		place, _ := e.Headers.Get(flume.PositionHeader)
+		name, number, _ := strings.Cut(id, "-")
+		if want := "letter/" + name + "/0/" + number; place != want || number != string(e.Body) {
+			t.Errorf("event %d: position %q of letter %q", i, place, id)
+		}
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/sluice-io/sluice/flume"
+	"github.com/sluice-io/sluice/internal/position"
 )
 
 // Schema is the Avro schema of a dead letter. Its first two fields are those of Flume's own Avro events.
@@ -58,6 +59,20 @@ func (l *Letter) Event() flume.Event {
 	e := flume.Event{Headers: append(flume.Headers(nil), l.Headers...), Body: l.Body}
 	e.Headers.Set(flume.LetterID, l.ID)
 	return e
+}
+
+// PlaceOf is the position of an event that is replayed: of the letters, under the letter's identity. Empty: it is none.
+func PlaceOf(e *flume.Event) string {
+	id, _ := e.Headers.Get(flume.LetterID)
+	at := strings.LastIndexByte(id, '-')
+	if at < 0 {
+		return ""
+	}
+	n, err := strconv.ParseInt(id[at+1:], 10, 64)
+	if err != nil || n < 0 {
+		return ""
+	}
+	return position.Position{Partition: position.Partition{Cluster: position.Letter, Topic: id[:at]}, Offset: n}.String()
 }
 
 // The headers of an event that is handed to a channel or a sink as a letter, beside flume.LetterID.
