@@ -45,6 +45,9 @@ func (none) Declare(*conf.Decl) {}
 func (a *assembly) letters(sec *conf.Section, usual *letterPart) (*letterPart, bool) {
 	v, named := sec.Get(letterKey)
 	sub := sec.Sub(letterPrefix, letterKey)
+	if named {
+		sub.Pos = v.Pos
+	}
 	if v.Fault != "" {
 		return nil, true // Bind tells
 	}

@@ -374,8 +374,8 @@ func (p *replayer) close() {
 // A way is where replayed events go.
 type way struct {
 	positions bool // who takes the events asks for positions: they get those of letters, for they are no repetitions
-	once  func(ctx context.Context, b flume.Batch) error
-	count func(int64) int64
+	once      func(ctx context.Context, b flume.Batch) error
+	count     func(int64) int64
 }
 
 // Take waits for a channel that is full, for some time. A batch that is too large goes in halves.

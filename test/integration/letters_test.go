@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -22,6 +23,7 @@ import (
 
 	"github.com/sluice-io/sluice/client"
 	"github.com/sluice-io/sluice/flume"
+	kept "github.com/sluice-io/sluice/internal/deadletter"
 	"github.com/sluice-io/sluice/internal/event"
 	"github.com/sluice-io/sluice/test/harness"
 	"github.com/sluice-io/sluice/test/oracle"
@@ -31,6 +33,7 @@ import (
 type shownLetter struct {
 	ID, Component, Reason, Position, Body string
 	Attempt                               int
+	Tried                                 bool
 	Headers                               map[string]string
 }
 
@@ -343,4 +346,91 @@ func TestLettersInATopicAndRefusedBodies(t *testing.T) {
 	if left := letters(t, a); len(left) != 0 {
 		t.Errorf("left %+v", left)
 	}
+}
+
+// A replay into a file channel is killed again and again, at any moment: every letter is in the channel, under its
+// identity, and only those come twice of which the list says that nobody knows.
+func TestReplayKilled(t *testing.T) {
+	if stage.StandIn {
+		t.Skip("real Flume has no dead letters")
+	}
+	const each = 5000
+	kills := stage.Count(200, 25)
+	random := stage.Rand(t)
+	dir := fresh(t, "c1")
+	a := stage.Agent(t, harness.Sluice, "a1", "killed", harness.Conf(`a1.channels = c1
+a1.sinks = k1
+a1.channels.c1.type = file
+a1.channels.c1.capacity = 5000000
+a1.sinks.k1.type = null
+a1.sinks.k1.channel = c1
+`).Set("a1.channels.c1.checkpointDir", dir+"/checkpoint").Set("a1.channels.c1.dataDirs", dir+"/data"))
+	written := 0
+	write := func() {
+		t.Helper()
+		l := kept.New(filepath.Join(a.Home, "data", "deadletter", "a1"), "a1", 1<<30)
+		some := make([]flume.Rejection, each)
+		for i := range some {
+			some[i] = flume.Rejection{Event: flume.Event{Body: fmt.Appendf(nil, "letter %d", written)}, Err: errors.New("no")}
+			written++
+		}
+		if err := errors.Join(l.Write("a1.sinks.k1", some...), l.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write()
+	began := time.Now()
+	deadletter(t, a, 0, "replay", "-f", a.File)
+	long := time.Since(began)
+	doubted := map[string]bool{}
+	killed := 0
+	for range kills {
+		write()
+		cmd := exec.CommandContext(t.Context(), stage.Binary(), "deadletter", "replay", "-n", "a1", "-f", a.File, "--data-dir", filepath.Join(a.Home, "data"))
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Duration(random.Int64N(int64(long))))
+		_ = cmd.Process.Kill()
+		if err := cmd.Wait(); err != nil {
+			killed++
+		}
+		for _, l := range letters(t, a, "--where", "body~letter") {
+			if l.Tried {
+				doubted[l.Body] = true
+			}
+		}
+	}
+	out := deadletter(t, a, 0, "replay", "-f", a.File)
+	if left := letters(t, a); len(left) != 0 {
+		t.Errorf("%d letters are left", len(left))
+	}
+	seen := map[string]string{}
+	copies := 0
+	for line := range strings.Lines(stage.Sluice(t, time.Minute, nil, "channel", "export", dir).Output) {
+		var e struct {
+			Headers map[string]string
+			Body    string
+		}
+		if !strings.HasPrefix(line, "{") {
+			continue
+		}
+		if err := json.Unmarshal([]byte(line), &e); err != nil {
+			t.Fatal(err)
+		}
+		if id, was := seen[e.Body]; was {
+			copies++
+			if id != e.Headers[flume.LetterID] {
+				t.Errorf("%s has the identities %s and %s", e.Body, id, e.Headers[flume.LetterID])
+			}
+			if !doubted[e.Body] {
+				t.Errorf("%s came twice, and nobody said that it might", e.Body)
+			}
+		}
+		seen[e.Body] = e.Headers[flume.LetterID]
+	}
+	if len(seen) != written {
+		t.Errorf("%d of %d letters are in the channel", len(seen), written)
+	}
+	t.Logf("%d letters, killed %d times: %d in doubt, %d came twice; the last replay: %s", written, killed, len(doubted), copies, out)
 }
