@@ -67,7 +67,8 @@ type parking struct {
 
 	failures int       // of its delivery
 	since    time.Time // the first of them
-	over     bool      // they were as many as may be: it is a part of a batch that is taken apart
+	spent    bool      // they were as many as may be
+	over     bool      // and it is, or is a part of, a batch that is taken apart
 }
 
 // An apart is the failure of a batch that is being taken apart: its parts are next, without a long wait.
@@ -317,15 +318,14 @@ func (d *drain) fails(p *parking, cause error) bool {
 	if !d.retry.over(p.failures, p.since) {
 		return false
 	}
-	if !d.retry.letters {
-		if d.stuck.Report(slog.LevelError, cause, 0); p.failures == d.retry.max+1 {
-			d.exhausted.Add(int64(len(p.tx.Batch())))
-		}
-		return false
+	if !p.spent {
+		d.exhausted.Add(int64(len(p.tx.Batch())))
 	}
-	d.exhausted.Add(int64(len(p.tx.Batch())))
-	p.over = true
-	return true
+	p.spent, p.over = true, d.retry.letters
+	if !p.over {
+		d.stuck.Report(slog.LevelError, cause, 0)
+	}
+	return p.over
 }
 
 // hold keeps events that failed in hand, before all others: they are the next that are delivered.

@@ -15,7 +15,6 @@ import (
 	"github.com/sluice-io/sluice/internal/deadletter"
 	"github.com/sluice-io/sluice/internal/stats"
 	"github.com/sluice-io/sluice/internal/supervise"
-	"github.com/sluice-io/sluice/internal/vfs"
 )
 
 // The words for where letters are replayed to.
@@ -26,6 +25,9 @@ const (
 
 // replayPatience is how long a replay waits for a channel that is full.
 const replayPatience = time.Minute
+
+// mostRemarks is how many of the letters' troubles an answer names.
+const mostRemarks = 50
 
 // RequestDir is where an agent is asked to replay dead letters; empty where there is no data directory.
 func RequestDir(data, agent string) string {
@@ -56,11 +58,7 @@ func (r *run) answer(soft context.Context) <-chan struct{} {
 			defer supervise.Recover("replaying dead letters", &bug)
 			return r.replay(ctx, q)
 		})
-		var locked *vfs.LockedError
-		switch {
-		case errors.As(err, &locked):
-			r.o.Log.Warn("another agent of this name has the same data directory: dead letters of both are in one place, and those of this one cannot be replayed while it runs; give each a --data-dir", "error", err)
-		case err != nil:
+		if err != nil {
 			r.o.Log.Warn("dead letters cannot be replayed while this agent runs", "error", err)
 		}
 	}()
@@ -168,6 +166,9 @@ func (r *run) replayWith(ctx context.Context, q deadletter.Request, open func(ct
 		}
 	}
 	a.Remarks = append(a.Remarks, p.remarks...)
+	if more := len(a.Remarks) - mostRemarks; more > 0 {
+		a.Remarks = append(a.Remarks[:mostRemarks], fmt.Sprintf("%d more of the kind", more))
+	}
 	r.o.Log.Info("dead letters were replayed", "events", a.Settled, "again", a.Again, "unclear", a.Open)
 	return a
 }

@@ -266,6 +266,11 @@ func tidy(dir string) error {
 		if is && strings.HasSuffix(of, suffix) && !slices.Contains(paths, of) || strings.HasSuffix(path, newSuffix) {
 			errs = append(errs, os.Remove(path))
 		}
+		if of, is := strings.CutSuffix(path, liveSuffix); is && strings.HasSuffix(of, suffix) && !slices.Contains(paths, of) {
+			if live, err := (vfs.OS{}).Lock(path); err == nil {
+				errs = append(errs, live.Release())
+			}
+		}
 	}
 	return errors.Join(errs...)
 }
@@ -281,8 +286,13 @@ func tidyFile(path string) error {
 	}
 	defer func() { _ = f.close() }() // it was read
 	j, err := readJournal(f)
-	if err != nil || j.done.count() == 0 {
+	switch {
+	case err != nil:
 		return nil //nolint:nilerr // said by who has walked
+	case j.size == 0:
+		return removeJournal(j) // of the file that had this name
+	case j.done.count() == 0:
+		return nil
 	}
 	var left blocks
 	marker := newMarker()

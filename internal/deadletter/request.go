@@ -65,13 +65,14 @@ type Identity struct {
 	Files []string `json:"files"` // its configuration
 }
 
-// Serve answers requests in dir until ctx ends. The error means that it cannot.
+// Serve answers requests in dir until ctx ends. The error means that it cannot. While another agent answers there it waits,
+// and says so.
 func Serve(ctx context.Context, dir string, who Identity, log *slog.Logger, do func(ctx context.Context, r Request) Answer) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	lock, err := vfs.OS{}.Lock(filepath.Join(dir, agentLock))
-	if err != nil {
+	lock, err := alone(ctx, dir, log)
+	if err != nil || lock == nil {
 		return err
 	}
 	defer func() { _ = lock.Release() }() // it is not locked any more, removed or not
@@ -89,6 +90,26 @@ func Serve(ctx context.Context, dir string, who Identity, log *slog.Logger, do f
 		}
 	}
 	return nil
+}
+
+// alone waits for the lock; nil: ctx has ended. Who asks holds it too, for a moment, to see whether anybody else does.
+func alone(ctx context.Context, dir string, log *slog.Logger) (vfs.Lock, error) {
+	for tries := 1; ; tries++ {
+		lock, err := vfs.OS{}.Lock(filepath.Join(dir, agentLock))
+		if locked := (*vfs.LockedError)(nil); !errors.As(err, &locked) {
+			return lock, err
+		}
+		wait := lookForRequest
+		if tries >= 4 {
+			wait = 30 * time.Second // looking who holds it costs something
+		}
+		if tries == 4 {
+			log.Warn("another agent of this name has the same data directory: dead letters of both are in one place, and those of this one cannot be replayed while both run; give each a --data-dir", "error", err)
+		}
+		if supervise.Sleep(ctx, wait) != nil {
+			return nil, nil
+		}
+	}
 }
 
 // forget removes what was asked of an agent that is gone.
