@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/sluice-io/sluice/conf"
@@ -22,13 +23,14 @@ type Options struct {
 	Log         *slog.Logger  // says the agent already; nil: the default one
 	Property    conf.Lookup   // system properties, -Dname=value; nil finds nothing
 	DataDir     string        // where dead letters go: DataDir/deadletter/AGENT
+	Files       []string      // the configuration, for who asks the agent to replay dead letters; nil: it is not asked
 	StopTimeout time.Duration // how long stopping may take before it is cut short; 0: 30 s
 }
 
 // The system properties of an agent.
 const (
 	propertyAdaptive = "sluice.adaptive.batches" // false: no transaction is larger than the batch size of the file
-	propertyLetters  = "sluice.deadletter"       // discard: rejected events are thrown away
+	propertyLetters  = "sluice.deadletter"       // discard: rejected events are thrown away; file:DIR: where they are kept
 	propertyBound    = "sluice.deadletter.bytes" // the most that the dead letters may take on disk
 )
 
@@ -43,8 +45,12 @@ type Agent struct {
 	w        wiring
 	stats    *stats.Registry
 	store    *deadletter.Letters
-	letters  *letters
+	bound    int64    // bytes of a directory of dead letters
+	files    *letters // in store
+	letters  *letters // of components that do not say where theirs go
 	adaptive bool
+
+	identities *identities
 
 	hard context.Context // ends when patience does: what is in flight is abandoned
 	end  context.CancelFunc
@@ -74,20 +80,36 @@ func New(cfg *conf.Agent, o Options) (*Agent, conf.Problems) {
 			bound = n
 		}
 	}
+	dir := LetterDir(o.DataDir, w.name)
+	usual, _ := o.Property(propertyLetters)
+	if given, ok := strings.CutPrefix(usual, "file:"); ok && given != "" {
+		dir = filepath.Clean(given)
+	} else if usual != "" && usual != "discard" {
+		problems = append(problems, conf.Problem{Subject: "-D" + propertyLetters, Severity: conf.Warning,
+			Text: fmt.Sprintf("%q is neither discard nor file:DIRECTORY; dead letters go to %s", usual, dir)})
+	}
 	problems.Sort()
 	if len(w.channels) == 0 || len(w.sources) == 0 && len(w.groups) == 0 {
 		return nil, problems
 	}
-	dir := ""
-	if o.DataDir != "" {
-		dir = filepath.Join(o.DataDir, "deadletter", url.PathEscape(w.name))
-	}
 	adaptive, _ := o.Property(propertyAdaptive)
-	discard, _ := o.Property(propertyLetters)
-	a := &Agent{o: o, w: w, stats: new(stats.Registry), store: deadletter.New(dir, w.name, bound), adaptive: adaptive != "false"}
-	a.letters = newLetters(a.store, discard == "discard", o.Log)
+	a := &Agent{o: o, w: w, stats: new(stats.Registry), store: deadletter.New(dir, w.name, bound), bound: bound,
+		identities: newIdentities(), adaptive: adaptive != "false"}
 	a.hard, a.end = context.WithCancel(context.Background())
+	a.files = newLetters(a.hard, folder{a.store}, o.Log)
+	a.letters = a.files
+	if usual == "discard" {
+		a.letters = newLetters(a.hard, nowhere{errDiscarded}, o.Log)
+	}
 	return a, problems
+}
+
+// LetterDir is the directory of an agent's dead letters in a data directory; empty where there is none.
+func LetterDir(data, agent string) string {
+	if data == "" {
+		return ""
+	}
+	return filepath.Join(data, "deadletter", url.PathEscape(agent))
 }
 
 // Stats are the counters of all components, as the metrics page shows them.
@@ -114,13 +136,14 @@ func (a *Agent) Run(ctx context.Context, onRunning func()) error {
 	soft, stop := context.WithCancel(ctx)
 	defer stop()
 	defer context.AfterFunc(a.hard, stop)()
-	sinking, drain := context.WithCancel(context.Background())
-	defer drain()
 	force, closeSources := context.WithCancel(a.hard)
 	defer closeSources()
 
 	r := &run{Agent: a, channels: map[*channelPart]*channelRun{}}
-	sources, groups := r.start(soft, sinking, force)
+	r.makeLetters()
+	sources, groups := r.start(soft, force)
+	defer r.drain()
+	replays := r.answer(soft)
 	running := make(chan struct{})
 	go func() {
 		defer close(running)
@@ -140,9 +163,18 @@ func (a *Agent) Run(ctx context.Context, onRunning func()) error {
 	for i, done := range sources {
 		r.patience(done, "source "+a.w.sources[i].name)
 	}
-	drain()
-	for i, done := range groups {
-		r.patience(done, "sink "+a.w.groups[i].name)
+	r.patience(replays, "replaying dead letters")
+	for depth := 0; depth <= r.deepest; depth++ { // one whose channel gets dead letters of others, behind them
+		for i := range groups {
+			if a.w.depth(a.w.groups[i]) == depth {
+				r.drains[i]()
+			}
+		}
+		for i, done := range groups {
+			if a.w.depth(a.w.groups[i]) == depth {
+				r.patience(done, "sink "+a.w.groups[i].name)
+			}
+		}
 	}
 	lost := r.leftover()
 	for i := len(a.w.channels) - 1; i >= 0; i-- {
@@ -151,7 +183,7 @@ func (a *Agent) Run(ctx context.Context, onRunning func()) error {
 		r.patience(c.done, "channel "+c.name)
 	}
 	r.patience(running, "opening")
-	err := a.store.Close()
+	err := r.closeLetters()
 	switch {
 	case lost > 0:
 		err = errors.Join(fmt.Errorf("stopping: %d events were not delivered and are lost", lost), err)

@@ -58,20 +58,43 @@ type exit struct {
 	adjustments []string // the manual's keys, to name a cure that the kind has
 }
 
-// exits are those that events of this entry reach. Selectors are not asked: what one may send is taken to be sent.
+// exits are those that events of this entry reach, also as dead letters. Selectors are not asked: what one may send is taken
+// to be sent.
 func (e entry) exits() []exit {
 	channels := []*channelPart{e.channel}
-	if e.source != nil {
-		channels = e.source.channels
-	}
 	var out []exit
-	for _, c := range channels {
+	rejected := func(p *letterPart) {
+		if p == nil {
+			return
+		}
+		if p.channel != nil && !slices.Contains(channels, p.channel) {
+			channels = append(channels, p.channel)
+		}
+		if p.sink != nil {
+			if d, ok := p.sink.Settings.(flume.Destination); ok {
+				out = append(out, exit{section: p.sink.Section, settings: d})
+			}
+		}
+	}
+	if e.source != nil {
+		channels = slices.Clone(e.source.channels)
+		rejected(e.source.letters)
+		for _, i := range e.source.interceptors {
+			rejected(i.letters)
+		}
+	}
+	for n := 0; n < len(channels); n++ {
+		c := channels[n]
 		if d, ok := c.Settings.(flume.Destination); ok && e.source != nil {
 			out = append(out, exit{section: c.Section, settings: d})
 		}
 		for _, g := range e.w.groups {
 			for _, s := range g.sinks {
-				if d, ok := s.Settings.(flume.Destination); ok && s.channel == c {
+				if s.channel != c {
+					continue
+				}
+				rejected(s.letters)
+				if d, ok := s.Settings.(flume.Destination); ok {
 					x := exit{section: s.Section, settings: d}
 					for _, st := range s.Kind.Manual().Settings {
 						x.adjustments = append(x.adjustments, st.Key)

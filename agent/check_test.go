@@ -184,6 +184,21 @@ a.sinks.k1.kafka.topic = test3
 a.sinks.k1.allowTopicOverride = false
 a.sinks.k1.kafka.bootstrap.servers = 127.0.0.1:9092`}, []string{
 			`0.conf:12: a.sinks.k1: events go round for ever: a.sources.s1 (0.conf:4) reads kafka://127.0.0.1:9092/test3, and a.sinks.k1 (0.conf:12) writes to it again`}},
+		"dead letters": {[]string{agentA + `a.sinks.k1.deadletter = kafka:test3
+a.sinks.k1.deadletter.kafka.bootstrap.servers = localhost:9092`}, []string{
+			`0.conf:12: a.sinks.k1.deadletter: events go round for ever: a.sources.s1 (0.conf:4) reads kafka://127.0.0.1:9092/test3, and a.sinks.k1.deadletter (0.conf:12) writes to it again`}},
+		"dead letters of dead letters": {[]string{agentA + `a.channels = c1 c2
+a.channels.c2.type = memory
+a.sinks = k1 k2
+a.sources.s1.deadletter = c2
+a.sinks.k2.channel = c2
+a.sinks.k2.type = avro
+a.sinks.k2.at = elsewhere:1
+a.sinks.k2.deadletter = kafka:test3
+a.sinks.k2.deadletter.kafka.bootstrap.servers = localhost:9092`}, []string{
+			`0.conf:19: a.sinks.k2.deadletter: events go round for ever`}},
+		"dead letters to another topic": {[]string{agentA + `a.sinks.k1.deadletter = kafka:test4
+a.sinks.k1.deadletter.kafka.bootstrap.servers = localhost:9092`}, nil},
 		"an agent that sends to itself": {[]string{agentB + `b.sinks.k.type = avro
 b.sinks.k.at = localhost:44444`}, []string{
 			`0.conf:11: b.sinks.k: events go round for ever: b.sources.s (0.conf:4) reads avro://0.0.0.0:44444, and b.sinks.k (0.conf:11) writes to it again`}},

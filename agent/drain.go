@@ -36,7 +36,15 @@ type drain struct {
 	broken  error                           // the panic of the sink, which is not used any more
 	dismiss func(err error)                 // has the sink closed and opened again
 
-	park    bool // pending events may wait aside while the flow goes on: not in a group, where another sink may take them
+	park      bool              // pending events may wait aside while the flow goes on: not in a group, where another sink may take them
+	retry     *retryPart        // nil: what failed goes back to the channel, and nobody counts
+	held      []parking         // events that failed, in their order: nothing is taken before them
+	stuck     supervise.Trouble // of events that have failed as often as they may
+	row       int               // deliveries in a row that failed
+	waits     supervise.Backoff // of what is parked
+	again     *atomic.Int64     // deliveries of events that had failed
+	exhausted *atomic.Int64     // events that have failed as often as they may
+
 	parked  []parking
 	waiting int // events in parked
 	taken   int // transactions
@@ -56,7 +64,17 @@ type parking struct {
 	taken   int // which one it was of all that the drain has taken
 	due     time.Time
 	backoff supervise.Backoff
+
+	failures int       // of its delivery
+	since    time.Time // the first of them
+	spent    bool      // they were as many as may be
+	over     bool      // and it is, or is a part of, a batch that is taken apart
 }
+
+// An apart is the failure of a batch that is being taken apart: its parts are next, without a long wait.
+type apart struct{ error }
+
+func (e *apart) Unwrap() error { return e.error }
 
 // once is the Once of flume.Drain. After the end of ctx it goes on for a volatile channel until that is empty.
 func (d *drain) once(ctx context.Context) error {
@@ -86,6 +104,11 @@ func (d *drain) next(ctx context.Context) error {
 		if stopping && !d.from.volatile {
 			return flume.ErrEmpty
 		}
+		if len(d.held) > 0 {
+			p := d.held[0]
+			d.held = d.held[1:]
+			return d.deliver(p)
+		}
 		if d.waiting >= d.most {
 			if err := d.sleep(ctx); err != nil {
 				return err
@@ -96,7 +119,7 @@ func (d *drain) next(ctx context.Context) error {
 		switch {
 		case err == nil:
 			d.taken++
-			return d.deliver(parking{tx: tx, taken: d.taken, backoff: supervise.Backoff{Least: retryLeast, Most: retryMost}})
+			return d.deliver(parking{tx: tx, taken: d.taken, backoff: d.waits})
 		case !errors.Is(err, flume.ErrEmpty):
 			d.unread.Add(1)
 			return fmt.Errorf("taking events from channel %s: %w", d.from.name, err)
@@ -168,8 +191,13 @@ func (d *drain) deliver(p parking) error {
 	}
 	n := len(b)
 	d.attempt.Add(int64(n))
+	if p.failures > 0 {
+		d.again.Add(1)
+	}
 	err := d.call(b)
 	if err == nil {
+		d.row = 0
+		d.stuck.End()
 		return d.commit(p.tx, n, n)
 	}
 	var bug *supervise.Bug
@@ -182,6 +210,11 @@ func (d *drain) deliver(p parking) error {
 	var partial *flume.PartialError
 	if !errors.As(err, &partial) {
 		d.failed.Add(1)
+		d.row++
+		if d.retry != nil && d.broken == nil {
+			aside = true
+			return d.hold(p, err)
+		}
 		return err
 	}
 	aside, err = d.settle(p, b, partial)
@@ -212,7 +245,7 @@ func (d *drain) settle(p parking, b flume.Batch, partial *flume.PartialError) (b
 	}
 	keep, cause, back := partial.Pending, partial.Err, partial.InOrder || !d.park
 	if len(partial.Rejected) > 0 {
-		if err := d.letters.write(d.path, rejections(b, partial.Rejected)); err != nil {
+		if err := d.letters.write(d.path, rejections(b, partial.Rejected, d.number(&p))); err != nil {
 			keep, cause, back = slices.Clone(keep), err, true
 			for _, r := range partial.Rejected {
 				keep = append(keep, r.Index)
@@ -227,10 +260,14 @@ func (d *drain) settle(p parking, b flume.Batch, partial *flume.PartialError) (b
 		return false, d.commit(p.tx, len(b), delivered)
 	}
 	d.failed.Add(1)
+	d.row++
 	if cause == nil {
 		cause = partial
 	}
 	whole := len(keep) == len(b)
+	if whole && back && d.retry != nil {
+		return true, d.hold(p, cause)
+	}
 	if whole && back {
 		return false, cause // rolled back by the caller
 	}
@@ -246,14 +283,92 @@ func (d *drain) settle(p parking, b flume.Batch, partial *flume.PartialError) (b
 			putBack(p.tx, d.bugs) // before the rest, which stands at the head then
 			return false, err
 		}
-		if back {
+		if back && d.retry == nil {
 			return false, cause
 		}
 		kept = true
 		p.tx = rest
 	}
+	if d.retry != nil && back {
+		return whole, d.hold(p, cause)
+	}
+	if d.retry != nil && d.fails(&p, cause) {
+		return whole, d.takeApart(p, cause)
+	}
 	d.setAside(p, cause)
 	return whole, nil
+}
+
+// number is which attempt in a row the delivery of p is.
+func (d *drain) number(p *parking) int {
+	if d.retry != nil {
+		return p.failures + 1
+	}
+	return d.row + 1
+}
+
+// fails notes a failure and reports whether the events are to become dead letters.
+func (d *drain) fails(p *parking, cause error) bool {
+	if p.failures++; p.failures == 1 {
+		p.since = time.Now()
+	}
+	if p.over {
+		return true
+	}
+	if !d.retry.over(p.failures, p.since) {
+		return false
+	}
+	if !p.spent {
+		d.exhausted.Add(int64(len(p.tx.Batch())))
+	}
+	p.spent, p.over = true, d.retry.letters
+	if !p.over {
+		d.stuck.Report(slog.LevelError, cause, 0)
+	}
+	return p.over
+}
+
+// hold keeps events that failed in hand, before all others: they are the next that are delivered.
+func (d *drain) hold(p parking, cause error) error {
+	if d.fails(&p, cause) {
+		return d.takeApart(p, cause)
+	}
+	d.held = slices.Insert(d.held, 0, p)
+	return cause
+}
+
+// takeApart does the next step with events that have failed as often as they may: the halves of a batch are each
+// delivered once more, and an event that fails alone becomes a dead letter. So those that fail for their neighbours' sake
+// arrive.
+func (d *drain) takeApart(p parking, cause error) error {
+	b := p.tx.Batch()
+	n := len(b)
+	if n > 1 {
+		second := p
+		second.tx = p.tx.Split(count(n/2, n))
+		d.held = slices.Insert(d.held, 0, p, second)
+		return &apart{cause}
+	}
+	reason := fmt.Errorf("given up after %d deliveries: %w", p.failures, cause)
+	if err := d.letters.write(d.path, []flume.Rejection{{Event: b[0], Err: reason, Attempt: p.failures}}); err != nil {
+		d.held = slices.Insert(d.held, 0, p)
+		return err
+	}
+	d.rejected.Add(1)
+	if err := d.commit(p.tx, n, 0); err != nil {
+		putBack(p.tx, d.bugs)
+		return err
+	}
+	return nil
+}
+
+// count lists the numbers from from up to below to.
+func count(from, to int) []int {
+	out := make([]int, 0, to-from)
+	for i := from; i < to; i++ {
+		out = append(out, i)
+	}
+	return out
 }
 
 // setAside parks what is pending; the next of them stands first.
@@ -268,11 +383,12 @@ func (d *drain) setAside(p parking, cause error) {
 
 // giveUp puts what is parked back into the channel, last taken first, so that the order is as it was.
 func (d *drain) giveUp() {
-	slices.SortFunc(d.parked, func(a, b parking) int { return b.taken - a.taken })
-	for _, p := range d.parked {
+	all := slices.Concat(d.parked, d.held)
+	slices.SortStableFunc(all, func(a, b parking) int { return a.taken - b.taken })
+	for _, p := range slices.Backward(all) {
 		putBack(p.tx, d.bugs)
 	}
-	d.parked, d.waiting = nil, 0
+	d.parked, d.held, d.waiting = nil, nil, 0
 }
 
 // sound reports what a PartialError says of events that are not there, or says twice.
@@ -301,10 +417,10 @@ func sound(b flume.Batch, p *flume.PartialError) error {
 	return nil
 }
 
-func rejections(b flume.Batch, rejected []flume.Rejected) []flume.Rejection {
+func rejections(b flume.Batch, rejected []flume.Rejected, attempt int) []flume.Rejection {
 	out := make([]flume.Rejection, len(rejected))
 	for i, r := range rejected {
-		out[i] = flume.Rejection{Event: b[r.Index], Err: r.Err}
+		out[i] = flume.Rejection{Event: b[r.Index], Err: r.Err, Attempt: attempt}
 	}
 	return out
 }

@@ -47,7 +47,8 @@ type option struct {
 
 type openInterceptor struct {
 	flume.Interceptor
-	path string // a1.sources.s1.interceptors.i1
+	path    string // a1.sources.s1.interceptors.i1
+	letters *letters
 }
 
 // An outlet is an open channel with its counters.
@@ -83,8 +84,9 @@ func putBack(tx flume.Transaction, bugs *supervise.Trouble) {
 
 // A refusal is what one interceptor of the chain, or the selector, has rejected of a batch.
 type refusal struct {
-	by     string
-	events []flume.Rejection
+	by      string
+	letters *letters
+	events  []flume.Rejection
 }
 
 // emit is the flume.Emit of the source. Put waits as long as the source's ctx lets it; a Commit that has begun ends
@@ -153,7 +155,7 @@ func (in *inlet) intercepted(i openInterceptor, places []string, out flume.Batch
 		}
 	}
 	if len(rejections) > 0 {
-		refused = append(refused, refusal{i.path, rejections})
+		refused = append(refused, refusal{i.path, i.letters, rejections})
 	}
 	return refused, nil
 }
@@ -203,7 +205,7 @@ func (in *inlet) pass(ctx context.Context, b flume.Batch, refused []refusal) err
 			return fmt.Errorf("selecting channels with %s: %w", in.selecting, err)
 		}
 		if rejected := routes.Rejected(); len(rejected) > 0 {
-			refused = append(refused, refusal{in.selecting, rejected})
+			refused = append(refused, refusal{in.selecting, in.letters, rejected})
 		}
 		txs = make([]flume.Transaction, len(in.channels))
 		for _, i := range in.prepare {
@@ -215,7 +217,7 @@ func (in *inlet) pass(ctx context.Context, b flume.Batch, refused []refusal) err
 		}
 	}
 	for _, r := range refused {
-		if err := in.letters.write(r.by, r.events); err != nil {
+		if err := r.letters.write(r.by, r.events); err != nil {
 			return err
 		}
 		in.rejected.Add(int64(len(r.events)))
@@ -223,7 +225,7 @@ func (in *inlet) pass(ctx context.Context, b flume.Batch, refused []refusal) err
 	if txs != nil {
 		if err := in.settle(txs, &routes); err != nil {
 			in.failed.Add(1)
-			return err
+			return &unsettled{err}
 		}
 		for i := range in.channels {
 			in.offer(ctx, i, routes.Optional(i))
@@ -231,6 +233,11 @@ func (in *inlet) pass(ctx context.Context, b flume.Batch, refused []refusal) err
 	}
 	return nil
 }
+
+// An unsettled is the error of a commit: some channels may have the events. Of any other, none has.
+type unsettled struct{ error }
+
+func (e *unsettled) Unwrap() error { return e.error }
 
 // An interceptError is flume.ErrInterceptor, with what it was.
 type interceptError struct {

@@ -40,8 +40,11 @@ type run struct {
 	*Agent
 	channels map[*channelPart]*channelRun
 	runners  []*runner
-	first    sync.WaitGroup // the first attempts of all components
-	late     string         // what was waited for when patience ended
+	placed   map[*letterPart]*letters
+	drains   []context.CancelFunc // of each group: begins its end
+	deepest  int                  // the greatest depth of a group
+	first    sync.WaitGroup       // the first attempts of all components
+	late     string               // what was waited for when patience ended
 }
 
 func (r *run) channel(soft context.Context, p *channelPart) *channelRun {
@@ -54,8 +57,9 @@ func (r *run) channel(soft context.Context, p *channelPart) *channelRun {
 		Name: "channel " + p.name, Log: log,
 		Open: func(ctx context.Context) (flume.Channel, error) {
 			starting()
-			env := r.env(p.Section, log, c.counters)
-			env.Filled = slices.ContainsFunc(r.w.sources, func(s *sourcePart) bool { return slices.Contains(s.channels, p) })
+			env := r.env(p.Section, log, c.counters, r.letters)
+			env.Filled = slices.ContainsFunc(r.w.sources, func(s *sourcePart) bool { return slices.Contains(s.channels, p) }) ||
+				slices.ContainsFunc(r.w.letters(), func(l *letterPart) bool { return l.channel == p })
 			ch, err := p.Open(ctx, env)
 			if err != nil {
 				return nil, err
@@ -121,13 +125,13 @@ func (r *run) attempt() func() {
 	return sync.OnceFunc(r.first.Done)
 }
 
-func (r *run) env(sec *conf.Section, log *slog.Logger, counters *stats.Counters) flume.Env {
+func (r *run) env(sec *conf.Section, log *slog.Logger, counters *stats.Counters, l *letters) flume.Env {
 	path := sec.Path("")
 	rejected := counters.Counter("RejectedCount")
 	return flume.Env{
 		Agent: r.w.name, Name: sec.Name, Log: log, Counter: counters.Counter,
 		Reject: func(ctx context.Context, events ...flume.Rejection) error {
-			if err := r.letters.wait(ctx, path, events); err != nil {
+			if err := l.wait(ctx, path, events); err != nil {
 				return err
 			}
 			rejected.Add(int64(len(events)))
@@ -195,51 +199,25 @@ func (r *run) source(soft, force context.Context, p *sourcePart) <-chan struct{}
 }
 
 func (r *run) openSource(ctx context.Context, p *sourcePart, log *slog.Logger, counters *stats.Counters) (_ *openSource, err error) {
-	in := &inlet{
-		name: p.name, letters: r.letters, hard: r.hard,
-		bugs:     supervise.Trouble{Log: log, Failing: "events are not passed on"},
-		received: counters.Counter("EventReceivedCount"), accepted: counters.Counter("EventAcceptedCount"),
-		failed: counters.Counter("ChannelWriteFail"), processing: counters.Counter("GenericProcessingFail"),
-		rejected: counters.Counter("RejectedCount"), dropped: counters.Counter("OptionalDropCount"),
-	}
-	var end context.CancelFunc
-	in.over, end = context.WithCancel(context.Background())
-	end()
-	env := r.env(p.Section, log, counters)
-	env.Positions, in.positions = p.positions, p.positions
-	for _, c := range p.channels {
-		in.asked = append(in.asked, c.positions)
-		in.channels = append(in.channels, r.channels[c].outlet)
-		in.optional = append(in.optional, &option{trouble: supervise.Trouble{Log: log,
-			Failing: "optional channel " + c.name + " does not take events, which go on without it", Over: "optional channel " + c.name + " takes events again"}})
-		env.TransactionCapacity = least(env.TransactionCapacity, c.Limits.TransactionCapacity)
-	}
-	if env.TransactionCapacity == 0 {
-		env.TransactionCapacity = unbounded
-	}
-	in.prepare = order(p.channels)
-	in.stages = stages(in.channels, in.prepare)
-	if !r.adaptive {
-		env.TransactionCapacity = least(env.TransactionCapacity, p.Limits.BatchSize)
+	in, err := r.openInlet(ctx, p, log, counters)
+	if err != nil {
+		return nil, err
 	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, closeAll(in.interceptors))
 		}
 	}()
-	in.selecting = p.selector.Section.Path("")
-	own := r.env(p.selector.Section, log, counters)
-	own.Channels = channelNames(p.channels)
-	if in.selector, err = p.selector.Open(ctx, own); err != nil {
-		return nil, fmt.Errorf("opening the selector: %w", err)
+	env := r.env(p.Section, log, counters, in.letters)
+	env.Positions = p.positions
+	for _, c := range p.channels {
+		env.TransactionCapacity = least(env.TransactionCapacity, c.Limits.TransactionCapacity)
 	}
-	for _, i := range p.interceptors {
-		env := r.env(i.Section, log.With("interceptor", i.name), counters)
-		open, err := i.Open(ctx, env)
-		if err != nil {
-			return nil, fmt.Errorf("opening interceptor %s: %w", i.name, err)
-		}
-		in.interceptors = append(in.interceptors, openInterceptor{open, i.Section.Path("")})
+	if env.TransactionCapacity == 0 {
+		env.TransactionCapacity = unbounded
+	}
+	if !r.adaptive {
+		env.TransactionCapacity = least(env.TransactionCapacity, p.Limits.BatchSize)
 	}
 	s, err := p.Open(ctx, env)
 	if err != nil {
@@ -250,6 +228,49 @@ func (r *run) openSource(ctx context.Context, p *sourcePart, log *slog.Logger, c
 		return s.Close()
 	}
 	return &openSource{Source: s, source: sync.OnceValue(closing), inlet: in}, nil
+}
+
+// openInlet opens what lies between a source and its channels, which are open.
+func (r *run) openInlet(ctx context.Context, p *sourcePart, log *slog.Logger, counters *stats.Counters) (_ *inlet, err error) {
+	in := &inlet{
+		name: p.name, letters: r.lettersOf(p.letters), hard: r.hard, positions: p.positions,
+		bugs:     supervise.Trouble{Log: log, Failing: "events are not passed on"},
+		received: counters.Counter("EventReceivedCount"), accepted: counters.Counter("EventAcceptedCount"),
+		failed: counters.Counter("ChannelWriteFail"), processing: counters.Counter("GenericProcessingFail"),
+		rejected: counters.Counter("RejectedCount"), dropped: counters.Counter("OptionalDropCount"),
+	}
+	var end context.CancelFunc
+	in.over, end = context.WithCancel(context.Background())
+	end()
+	for _, c := range p.channels {
+		in.asked = append(in.asked, c.positions)
+		in.channels = append(in.channels, r.channels[c].outlet)
+		in.optional = append(in.optional, &option{trouble: supervise.Trouble{Log: log,
+			Failing: "optional channel " + c.name + " does not take events, which go on without it", Over: "optional channel " + c.name + " takes events again"}})
+	}
+	in.prepare = order(p.channels)
+	in.stages = stages(in.channels, in.prepare)
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, closeAll(in.interceptors))
+		}
+	}()
+	in.selecting = p.selector.Section.Path("")
+	own := r.env(p.selector.Section, log, counters, in.letters)
+	own.Channels = channelNames(p.channels)
+	if in.selector, err = p.selector.Open(ctx, own); err != nil {
+		return nil, fmt.Errorf("opening the selector: %w", err)
+	}
+	for _, i := range p.interceptors {
+		l := r.lettersOf(i.letters)
+		env := r.env(i.Section, log.With("interceptor", i.name), counters, l)
+		open, err := i.Open(ctx, env)
+		if err != nil {
+			return nil, fmt.Errorf("opening interceptor %s: %w", i.name, err)
+		}
+		in.interceptors = append(in.interceptors, openInterceptor{open, i.Section.Path(""), l})
+	}
+	return in, nil
 }
 
 func closeAll(interceptors []openInterceptor) error {
@@ -299,7 +320,7 @@ func (r *run) drive(soft context.Context, runner *runner) {
 	task := supervise.Task[flume.SinkProcessor]{
 		Name: "sink group " + g.name, Log: runner.log, Failed: func() {},
 		Open: func(ctx context.Context) (flume.SinkProcessor, error) {
-			env := r.env(g.processor.Section, runner.log, r.stats.Component(stats.SinkProcessor, g.name))
+			env := r.env(g.processor.Section, runner.log, r.stats.Component(stats.SinkProcessor, g.name), r.letters)
 			env.Sinks = sinkNames(g.sinks)
 			return g.processor.Open(ctx, env)
 		},
@@ -329,14 +350,14 @@ func (r *run) keep(needed context.Context, to *runner, at int, p *sinkPart, trie
 		Name: "sink " + p.name, Log: log, Failed: tried,
 		Open: func(ctx context.Context) (flume.Sink, error) {
 			starting()
-			s, err := p.Open(ctx, r.env(p.Section, log, counters))
+			s, err := p.Open(ctx, r.env(p.Section, log, counters, r.lettersOf(p.letters)))
 			if err == nil {
 				counters.Started(log)
 			}
 			return s, err
 		},
 		Use: func(ctx context.Context, s flume.Sink) error {
-			d := r.drain(p, s, from, counters, log)
+			d := r.newDrain(p, to.part.processor == nil, s, from, counters, log)
 			d.bugs = &to.bugs
 			d.dismiss = func(err error) {
 				to.dismiss(at, d)
@@ -365,7 +386,7 @@ func (r *run) keep(needed context.Context, to *runner, at int, p *sinkPart, trie
 	counters.Stopped(log)
 }
 
-func (r *run) drain(p *sinkPart, s flume.Sink, from *outlet, c *stats.Counters, log *slog.Logger) *drain {
+func (r *run) newDrain(p *sinkPart, alone bool, s flume.Sink, from *outlet, c *stats.Counters, log *slog.Logger) *drain {
 	capacity := p.channel.Limits.TransactionCapacity
 	limits := s.Limits()
 	limits.Events = least(limits.Events, capacity)
@@ -378,11 +399,17 @@ func (r *run) drain(p *sinkPart, s flume.Sink, from *outlet, c *stats.Counters, 
 	}
 	d := &drain{
 		name: p.name, path: p.Section.Path(""), sink: s, from: from, limits: limits, batch: least(p.Limits.BatchSize, capacity),
-		letters: r.letters, hard: r.hard, most: most, asks: asks(p),
+		letters: r.lettersOf(p.letters), hard: r.hard, most: most, asks: asks(p),
 		later:    supervise.Trouble{Log: log, Failing: "events wait to be delivered again", Over: "all events that waited are delivered"},
 		complete: c.Counter("BatchCompleteCount"), underflow: c.Counter("BatchUnderflowCount"), empty: c.Counter("BatchEmptyCount"),
 		attempt: c.Counter("EventDrainAttemptCount"), success: c.Counter("EventDrainSuccessCount"), failed: c.Counter("EventWriteFail"),
 		unread: c.Counter("ChannelReadFail"), rejected: c.Counter("RejectedCount"),
+	}
+	d.waits = p.retry.backoff()
+	if p.retry.bounded() && alone {
+		d.retry = &p.retry
+		d.again, d.exhausted = c.Counter("RetryCount"), c.Counter("RetryExhaustedCount")
+		d.stuck = supervise.Trouble{Log: log, Failing: "events have been delivered again as often as they may, and are delivered on (retry.then = block)", Over: "events are delivered again"}
 	}
 	if own, ok := s.(flume.Counting); ok && own.Counts() {
 		d.attempt, d.success, d.failed = new(atomic.Int64), new(atomic.Int64), new(atomic.Int64)
@@ -391,18 +418,28 @@ func (r *run) drain(p *sinkPart, s flume.Sink, from *outlet, c *stats.Counters, 
 }
 
 // start opens everything, each component as soon as the channels that it needs are open.
-func (r *run) start(soft, sinking, force context.Context) (sources, groups []<-chan struct{}) {
+func (r *run) start(soft, force context.Context) (sources, groups []<-chan struct{}) {
 	for _, p := range r.w.channels {
 		r.o.Log.Info("Channel " + p.name + " connected to " + r.w.users(p))
 		r.channels[p] = r.channel(soft, p)
 	}
 	for _, g := range r.w.groups {
+		sinking, drain := context.WithCancel(context.Background())
+		r.drains = append(r.drains, drain)
+		r.deepest = max(r.deepest, r.w.depth(g))
 		groups = append(groups, r.sinks(sinking, g))
 	}
 	for _, p := range r.w.sources {
 		sources = append(sources, r.source(soft, force, p))
 	}
 	return sources, groups
+}
+
+// drain begins the end of all groups.
+func (r *run) drain() {
+	for _, end := range r.drains {
+		end()
+	}
 }
 
 // users lists the sources and sinks of a channel, in Flume's way of writing.

@@ -103,6 +103,9 @@ func (r *runner) run(ctx context.Context, processor flume.SinkProcessor) {
 	defer r.giveUp()
 	trouble := supervise.Trouble{Log: r.log, Failing: "events cannot be delivered", Over: "events are delivered again"}
 	backoff := supervise.Backoff{Least: retryLeast, Most: retryMost}
+	if processor == nil {
+		backoff = r.part.sinks[0].retry.backoff()
+	}
 	r.settle(ctx)
 	group, rounds := r.open(ctx)
 	empty := 0 // rounds in a row that found nothing
@@ -130,7 +133,10 @@ func (r *runner) run(ctx context.Context, processor flume.SinkProcessor) {
 				return // abandoned; what stays behind is said by the agent
 			}
 			empty = 0
-			wait := backoff.Next()
+			wait := backoff.Least
+			if isolating := (*apart)(nil); !errors.As(err, &isolating) {
+				wait = backoff.Next()
+			}
 			trouble.Report(slog.LevelWarn, err, wait)
 			r.pause(ctx, wait)
 			if ctx.Err() != nil {

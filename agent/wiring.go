@@ -34,17 +34,21 @@ type sourcePart struct {
 	channels     []*channelPart
 	selector     flume.Plan[flume.Selector]
 	interceptors []interceptorPart
+	letters      *letterPart
 }
 
 type interceptorPart struct {
 	flume.Plan[flume.Interceptor]
-	name string
+	name    string
+	letters *letterPart
 }
 
 type sinkPart struct {
 	flume.Plan[flume.Sink]
 	name    string
 	channel *channelPart
+	letters *letterPart
+	retry   retryPart
 }
 
 // A groupPart is the sinks that one goroutine serves: a sink group, or one sink alone, which has no processor.
@@ -85,6 +89,7 @@ func assemble(kit Kit, cfg *conf.Agent, property conf.Lookup) (wiring, conf.Prob
 	for _, sec := range cfg.Sinks {
 		a.sink(a.fresh(sec))
 	}
+	a.rounds()
 	for _, sec := range cfg.SinkGroups {
 		a.group(a.fresh(sec))
 	}
@@ -251,7 +256,9 @@ func (a *assembly) source(sec *conf.Section) {
 		}
 	}
 	good = len(s.channels) > 0 && good
-	good = a.selector(sec, s) && good
+	letters, placed := a.letters(sec, nil)
+	s.letters = letters
+	good = a.selector(sec, s) && placed && good
 	good = a.interceptors(sec, s) && good
 	if !ok {
 		return
@@ -294,9 +301,10 @@ func (a *assembly) interceptors(sec *conf.Section, s *sourcePart) bool {
 			good = false
 			continue
 		}
+		letters, placed := a.letters(sub, s.letters)
 		plan, ok := bind(a, interceptorRole, a.kit.Interceptors, sub, typ)
-		good = ok && good
-		s.interceptors = append(s.interceptors, interceptorPart{plan, name})
+		good = ok && placed && good
+		s.interceptors = append(s.interceptors, interceptorPart{plan, name, letters})
 	}
 	for {
 		at := slices.IndexFunc(sec.Unclaimed(), func(v conf.Value) bool { return strings.HasPrefix(v.Key, "interceptors.") })
@@ -332,8 +340,11 @@ func (a *assembly) sink(sec *conf.Section) {
 	if !ok {
 		return
 	}
+	letters, placed := a.letters(sec, nil)
+	retry, timed := a.retries(sec)
+	s.letters, s.retry = letters, retry
 	s.Plan, ok = bind(a, sinkRole, a.kit.Sinks, sec, typ)
-	if !ok || s.channel == nil || !a.hold(sec, s.Settings) {
+	if !ok || !placed || !timed || s.channel == nil || !a.hold(sec, s.Settings) {
 		return
 	}
 	a.sinks[sec.Name] = s
@@ -369,6 +380,11 @@ func (a *assembly) group(sec *conf.Section) {
 			a.report(sec, conf.Warning, "sinks", "%s is the only sink of the group that can run; it runs by itself", g.sinks[0].name)
 		}
 		return
+	}
+	for _, s := range g.sinks {
+		if s.retry.bounded() {
+			a.report(s.Section, conf.Warning, retryPrefix+"max", "does nothing for a sink of a group: what one sink does not deliver the group offers to another")
+		}
 	}
 	if !sec.Fatal() && a.processor(sub, g) {
 		a.w.groups = append(a.w.groups, g)
@@ -432,6 +448,11 @@ func (a *assembly) unattached() {
 	for _, g := range a.w.groups {
 		for _, s := range g.sinks {
 			used[s.channel] = true
+		}
+	}
+	for _, p := range a.w.letters() {
+		if p.channel != nil {
+			used[p.channel] = true
 		}
 	}
 	for _, c := range a.w.channels {
@@ -501,6 +522,48 @@ func (a *assembly) uses(c *channelPart) (n int) {
 		n++
 	}
 	return n
+}
+
+// letters are all places that components name for their dead letters.
+func (w *wiring) letters() []*letterPart {
+	var out []*letterPart
+	add := func(p *letterPart) {
+		if p != nil && !slices.Contains(out, p) {
+			out = append(out, p)
+		}
+	}
+	for _, s := range w.sources {
+		add(s.letters)
+		for _, i := range s.interceptors {
+			add(i.letters)
+		}
+	}
+	for _, g := range w.groups {
+		for _, s := range g.sinks {
+			add(s.letters)
+		}
+	}
+	return out
+}
+
+// depth is how many groups, one behind the other, dead letters pass on their way to g.
+func (w *wiring) depth(g *groupPart) int {
+	var of func(g *groupPart, behind []*groupPart) int
+	of = func(g *groupPart, behind []*groupPart) (most int) {
+		behind = append(slices.Clip(behind), g)
+		for _, from := range w.groups {
+			if slices.Contains(behind, from) {
+				continue
+			}
+			for _, s := range from.sinks {
+				if s.letters != nil && s.letters.channel != nil && slices.ContainsFunc(g.sinks, func(to *sinkPart) bool { return to.channel == s.letters.channel }) {
+					most = max(most, 1+of(from, behind))
+				}
+			}
+		}
+		return most
+	}
+	return of(g, nil)
 }
 
 func channelNames(channels []*channelPart) []string {

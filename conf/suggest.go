@@ -59,13 +59,16 @@ func Nearest(word string, names []string) string {
 // outer are the keys of a component that the agent reads, and the prefixes of families of them.
 func (s *Section) outer() (keys, families []string) {
 	if s.path != s.Agent+"."+s.Group+"."+s.Name+"." {
-		return []string{"type"}, nil // an interceptor's section, say
+		if strings.HasSuffix(s.path, ".interceptors."+s.Name+".") {
+			return []string{"type", "deadletter"}, []string{"deadletter."}
+		}
+		return []string{"type"}, nil
 	}
 	switch s.Group {
 	case sources:
-		return []string{"type", "channels", "interceptors", "selector.type"}, []string{"interceptors.", "selector."}
+		return []string{"type", "channels", "interceptors", "selector.type", "deadletter"}, []string{"interceptors.", "selector.", "deadletter."}
 	case sinks:
-		return []string{"type", "channel"}, nil
+		return []string{"type", "channel", "deadletter"}, []string{"deadletter.", "retry."}
 	case sinkGroups:
 		return []string{"sinks", "processor.type"}, []string{"processor."}
 	}

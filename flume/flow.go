@@ -204,7 +204,13 @@ type Rejection struct {
 	Event    Event
 	Err      error
 	Position string // where it came from, such as "test3-0@42" (topic, partition, offset); may be empty
+	Attempt  int    // which attempt in a row rejected it, from 1 on; 0: the first
 }
+
+// LetterID is the header with the identity of a dead letter. An event that is replayed has it, so that a sink which knows
+// events by where they came from (topic, partition, offset) does not take it for the event that it was; each time that an
+// event becomes a dead letter it gets a new one, and a letter that is replayed twice has the same.
+const LetterID = "deadletter.id"
 
 // A SinkProcessor decides which sink of its group delivers next. Process is one round; it is called in a loop by one
 // goroutine. ErrEmpty or EmptyUntil: none had anything to deliver. The end of ctx ends waiting for events: the agent stops

@@ -1,10 +1,13 @@
 package kit
 
 import (
+	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"unicode"
 
+	"github.com/sluice-io/sluice/agent"
 	"github.com/sluice-io/sluice/conf"
 	"github.com/sluice-io/sluice/flume"
 )
@@ -91,6 +94,44 @@ func TestSettings(t *testing.T) {
 			if p.Doc == "" {
 				t.Errorf("%s.%s says nothing", name, p.Prefix)
 			}
+		}
+	}
+}
+
+// What the agent reads of a component's section is nobody's setting, neither of a kind nor, by its name, of Flume's.
+func TestTheAgentsSettingsAreNobodyElses(t *testing.T) {
+	ours := func(key string) bool {
+		return key == "deadletter" || strings.HasPrefix(key, "deadletter.") || strings.HasPrefix(key, "retry.")
+	}
+	for _, family := range []string{"source", "interceptor", "sink"} {
+		for _, c := range agent.CommonSettings(family) {
+			if !ours(c.Key) {
+				t.Errorf("%s of a %s is not looked for", c.Key, family)
+			}
+			sentence(t, c.Key, c.Doc)
+		}
+	}
+	for _, k := range all() {
+		for _, s := range k.manual.Settings {
+			for _, key := range append(append([]string{s.Key}, s.Others...), s.Olds...) {
+				if ours(key) {
+					t.Errorf("%s %s has the setting %s", k.role, k.typ, key)
+				}
+			}
+		}
+		for _, p := range k.manual.Prefixes {
+			if ours(p.Prefix) || p.Prefix == "" {
+				t.Errorf("%s %s has the settings %s*", k.role, k.typ, p.Prefix)
+			}
+		}
+	}
+	text, err := os.ReadFile("../docs/reference/flume-properties.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range regexp.MustCompile("(?m)^\\| `([^`]+)`").FindAllStringSubmatch(string(text), -1) {
+		if ours(m[1]) {
+			t.Errorf("Flume has the property %s", m[1])
 		}
 	}
 }

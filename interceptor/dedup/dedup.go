@@ -180,14 +180,11 @@ func (i *interceptor) keys(b flume.Batch) ([]key, []verdict, []flume.Rejection) 
 	return keys, verdicts, rejected
 }
 
-// letterID is the header that a dead letter bears when it is replayed.
-const letterID = "deadletter.id"
-
 var errLetter = errors.New("it is a dead letter that is replayed")
 
 // text is what one event is known by.
 func (i *interceptor) text(e *flume.Event, room []byte) ([]byte, error) {
-	if _, ok := e.Headers.Get(letterID); ok {
+	if _, ok := e.Headers.Get(flume.LetterID); ok {
 		return nil, errLetter
 	}
 	if at, ok := e.Headers.Get(flume.PositionHeader); ok && strings.HasPrefix(at, position.Letter+"/") {

@@ -186,7 +186,7 @@ func (p *program) runAgent(r *run, l *launch, log *slog.Logger, began time.Time)
 		return err
 	}
 	a, found := agent.New(cfg.Agent(r.name), agent.Options{
-		Kit: p.kit, Log: log, Property: l.properties.lookup, DataDir: r.data, StopTimeout: r.stopTimeout,
+		Kit: p.kit, Log: log, Property: l.properties.lookup, DataDir: r.data, Files: absolutePaths(r.files), StopTimeout: r.stopTimeout,
 	})
 	problems = append(problems.Of(r.name), found...)
 	problems.Sort()

@@ -252,7 +252,8 @@ func (p *program) page(g page) {
 		return
 	}
 	m := g.manual()
-	if len(m.Settings)+len(m.Prefixes) == 0 {
+	common := agent.CommonSettings(g.family)
+	if len(m.Settings)+len(m.Prefixes)+len(common) == 0 {
 		return
 	}
 	fmt.Fprintln(p.out)
@@ -261,6 +262,13 @@ func (p *program) page(g page) {
 	}
 	for _, f := range m.Prefixes {
 		p.entry(f.Prefix+"*", f.Doc)
+	}
+	for _, c := range common {
+		term := c.Key
+		if c.Type != "" {
+			term += "  (" + c.Type + "; default " + c.Default + ")"
+		}
+		p.entry(term, c.Doc)
 	}
 }
 

@@ -1,32 +1,44 @@
-// Package deadletter keeps events that can never pass, with the reason, in a bounded directory of Avro files.
+// Package deadletter keeps events that can never pass, with the reason, in a bounded directory of Avro files, and takes
+// them out again.
 //
-//	rejections ─▶ Avro blocks ─▶ fsync ─▶ nil             dir/2026-11-21T10-51-00.123Z-000.avro
+//	rejections ─▶ Avro blocks ─▶ fsync ─▶ nil             dir/2026-11-21T10-51-00.123Z-000.avro        letters
+//	                                                      dir/2026-11-21T10-51-00.123Z-000.avro.done   which of them are settled
 //	                                                      dir/2026-11-21T11-51-02.007Z-000.avro
+//	                                                      dir/2026-11-21T11-51-02.007Z-000.avro.live   locked: it is being written
+//
+//	Replay: try in .done, fsync ─▶ the flow takes the events ─▶ done in .done, fsync ─▶ what is settled is removed
 //
 // A file is an Avro object container without compression, so that every Avro tool reads it; the schema is [Schema].
 // Write returns nil when all its letters are on disk, in blocks of about 1 MiB at most. A file is written until it has
-// 16 MiB or is an hour old; nothing is ever deleted here: whoever has dealt with a file moves it away.
+// 16 MiB or is an hour old. Nothing is removed but what Replay or Remove has settled: a file that nobody writes and of which
+// all letters are settled goes, one of which some are is written anew without them and takes its name.
 //
 // Header strings are bytes, Avro's strings are UTF-8. The map "headers" has every header as text, with U+FFFD for what
 // is no UTF-8; only if something was replaced, "rawHeaders" has all of them byte for byte.
 //
+// A letter's identity is the beginning of its file's sync marker and its number in the file. It stays with the letter.
+//
 // How it fails: a directory that has reached its bound, or a disk that cannot take more, is an error, and nothing of
 // that call stays in the file. After a crash the newest file may end in blocks, the last one torn, that no call has
-// reported as written; readers get everything before the torn one.
+// reported as written; readers get everything before the torn one. After a kill between the flow's taking a letter and
+// its being settled, the letter is there and has been tried: it is replayed again under the same identity, and counted.
 package deadletter
 
 import (
 	"crypto/rand"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/sluice-io/sluice/flume"
+	"github.com/sluice-io/sluice/internal/vfs"
 )
 
 const (
@@ -34,6 +46,8 @@ const (
 	fileAge    = time.Hour
 	blockBytes = 1 << 20
 	suffix     = ".avro"
+	liveSuffix = ".live"
+	doneSuffix = ".done"
 )
 
 // ErrFull means that the directory has reached its bound.
@@ -52,6 +66,8 @@ type Letters struct {
 	opened time.Time
 	total  int64 // of all files in dir when last looked at, and what was written since
 	marker [16]byte
+	count  int      // letters in file
+	live   vfs.Lock // of file
 }
 
 // New returns the dead letters of an agent in dir, which may take limit bytes.
@@ -76,9 +92,10 @@ func (l *Letters) Write(component string, rejections ...flume.Rejection) error {
 		}
 	}
 	if l.file == nil {
-		_, _ = rand.Read(l.marker[:]) // never fails
+		l.marker = newMarker()
+		l.count = 0
 	}
-	blocks := l.encode(component, rejections, now)
+	blocks, count := l.encode(component, rejections, now)
 	need := int64(len(blocks))
 	if l.file == nil {
 		if err := l.begin(now, need); err != nil {
@@ -95,24 +112,54 @@ func (l *Letters) Write(component string, rejections ...flume.Rejection) error {
 	}
 	l.size += need
 	l.total += need
+	l.count = count
 	return nil
 }
 
-// encode makes blocks of blockBytes or a little more, for readers take a whole block at once.
-func (l *Letters) encode(component string, rejections []flume.Rejection, now time.Time) []byte {
-	var out, block []byte
-	count := 0
+// encode makes blocks of blockBytes or a little more, for readers take a whole block at once; and says how many letters
+// the file has with them.
+func (l *Letters) encode(component string, rejections []flume.Rejection, now time.Time) ([]byte, int) {
+	var out blocks
+	number := l.count
 	for i := range rejections {
-		block = appendLetter(block, &rejections[i], component, l.agent, now)
-		count++
-		if len(block) < blockBytes && i < len(rejections)-1 {
-			continue
-		}
-		out = binary.AppendVarint(binary.AppendVarint(out, int64(count)), int64(len(block)))
-		out = append(append(out, block...), l.marker[:]...)
-		block, count = block[:0], 0
+		letter := Make(&rejections[i], identity(l.marker, number), component, l.agent, now)
+		out.add(&letter, l.marker)
+		number++
 	}
-	return out
+	return out.end(l.marker), number
+}
+
+func newMarker() (m [16]byte) {
+	_, _ = rand.Read(m[:]) // never fails
+	return m
+}
+
+func identity(marker [16]byte, number int) string {
+	return hex.EncodeToString(marker[:8]) + "-" + strconv.Itoa(number)
+}
+
+// blocks are letters on their way into a file.
+type blocks struct {
+	out, block []byte
+	count      int
+}
+
+func (b *blocks) add(l *Letter, marker [16]byte) {
+	b.block = appendLetter(b.block, l)
+	b.count++
+	if len(b.block) >= blockBytes {
+		b.end(marker)
+	}
+}
+
+// end ends the block and returns all of them.
+func (b *blocks) end(marker [16]byte) []byte {
+	if b.count > 0 {
+		b.out = binary.AppendVarint(binary.AppendVarint(b.out, int64(b.count)), int64(len(b.block)))
+		b.out = append(append(b.out, b.block...), marker[:]...)
+		b.block, b.count = b.block[:0], 0
+	}
+	return b.out
 }
 
 // room looks at the directory again before it gives up: somebody may have moved files away.
@@ -141,6 +188,7 @@ func (l *Letters) room(need int64) error {
 func (l *Letters) undo(cause error) error {
 	file := l.file
 	l.file = nil
+	defer l.release()
 	_ = file.Truncate(l.size) // the error is the one that brought us here
 	_ = file.Close()
 	if l.size == l.head {
@@ -178,6 +226,13 @@ func (l *Letters) begin(now time.Time, need int64) error {
 		_ = os.Remove(file.Name())
 		return fmt.Errorf("beginning the dead letters %s: %w", file.Name(), err)
 	}
+	live, err := vfs.OS{}.Lock(file.Name() + liveSuffix)
+	if err != nil {
+		_ = file.Close()
+		_ = os.Remove(file.Name())
+		return fmt.Errorf("beginning the dead letters %s: %w", file.Name(), err)
+	}
+	l.live = live
 	l.file, l.opened, l.size, l.head = file, now, int64(len(head)), int64(len(head))
 	l.total += l.size
 	return nil
@@ -211,7 +266,7 @@ func usage(dir string) (int64, error) {
 	}
 	var n int64
 	for _, e := range entries {
-		if !strings.HasSuffix(e.Name(), suffix) {
+		if !strings.HasSuffix(e.Name(), suffix) && !strings.HasSuffix(e.Name(), suffix+doneSuffix) {
 			continue
 		}
 		info, err := e.Info()
@@ -232,10 +287,26 @@ func (l *Letters) end() error {
 	}
 	file := l.file
 	l.file = nil
+	defer l.release()
 	if err := file.Close(); err != nil {
 		return fmt.Errorf("closing the dead letters %s: %w", file.Name(), err)
 	}
 	return nil
+}
+
+// release lets readers tidy the file up.
+func (l *Letters) release() {
+	if l.live != nil {
+		_ = l.live.Release() // what cannot be removed is not locked all the same
+		l.live = nil
+	}
+}
+
+// End ends the file that is being written, so that it can be tidied up; the next Write begins another.
+func (l *Letters) End() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.end()
 }
 
 // Close closes the file that is being written.

@@ -25,6 +25,8 @@ type letter struct {
 	Time       time.Time         `avro:"time"`
 	Position   string            `avro:"position"`
 	RawHeaders *[]header         `avro:"rawHeaders"`
+	Attempt    int64             `avro:"attempt"`
+	ID         string            `avro:"id"`
 }
 
 type header struct {

@@ -74,7 +74,7 @@ func Hardware() string {
 func (a *Agent) DeadLetters() ([]string, error) {
 	var files []string
 	err := filepath.WalkDir(filepath.Join(a.Home, "data"), func(path string, d os.DirEntry, err error) error {
-		if err == nil && !d.IsDir() {
+		if err == nil && !d.IsDir() && strings.HasSuffix(path, ".avro") {
 			files = append(files, path)
 		}
 		return err

@@ -1,0 +1,5 @@
+//go:build !unix
+
+package deadletter
+
+func keepOwner(string) error { return nil }
