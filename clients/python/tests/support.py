@@ -140,8 +140,8 @@ class Server:
                 out = (b"" if known else b"\0\0\0\0") + b"\0\0" + {"OK": b"\0", "FAILED": b"\2", "UNKNOWN": b"\4"}[said]
                 known = True
                 connection.sendall(struct.pack(">iii", serial, 1, len(out)) + out)
-        except OSError:
-            pass
+        except (OSError, ValueError):
+            pass  # it has gone, or speaks something else
         finally:
             connection.close()
 

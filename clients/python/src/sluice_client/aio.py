@@ -266,7 +266,7 @@ class Sender:
         self._sender = sender.Sender(client, buffer, **settings)
         self._worker = concurrent.futures.ThreadPoolExecutor(1, "sluice-buffer")
         self._queue: Deque[Tuple[List[bytes], "asyncio.Future[None]"]] = collections.deque()
-        self._writing = False
+        self._writing = self._closed = False
         self._most = min(1 << 20, self._sender.buffer.max_bytes // 2)
 
     async def send(self, event: Event) -> None:
@@ -283,6 +283,8 @@ class Sender:
             await self._put(rows)
 
     async def _put(self, rows: List[bytes]) -> None:
+        if self._closed:
+            raise ClosedError("the sender is closed")
         loop = asyncio.get_event_loop()
         done: "asyncio.Future[None]" = loop.create_future()
         self._queue.append((rows, done))
@@ -325,6 +327,7 @@ class Sender:
 
     async def close(self, timeout: Optional[float] = None) -> int:
         """As :meth:`sluice_client.Sender.close`."""
+        self._closed = True
         left = await asyncio.get_event_loop().run_in_executor(None, self._sender.close, timeout)
         self._worker.shutdown(wait=False)
         return left

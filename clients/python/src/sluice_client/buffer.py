@@ -73,6 +73,10 @@ class Buffer:
         """How many were dropped for newer ones."""
         return self._dropped
 
+    @property
+    def closed(self) -> bool:
+        return self._closed
+
     def put(self, rows: Sequence[bytes], timeout: Optional[float] = None) -> None:
         """Adds events, all or none; returns when they are safe. timeout: how many seconds to wait for room; None: for ever."""
         raise NotImplementedError
@@ -99,14 +103,15 @@ class Buffer:
             self._taken = 0
             self._news.notify_all()
 
-    def wait(self, until: float, count: int, size: int) -> bool:
-        """Waits for so many events or bytes, until that moment of time.monotonic. Whether there is any event."""
+    def wait(self, until: float, count: int, size: int, enough: Callable[[], bool] = lambda: False) -> bool:
+        """Waits for so many events or bytes, until that moment of time.monotonic, or until somebody wakes it and it is
+        ``enough``. Whether there is any event."""
         with self._news:
-            while not self._closed and self._events < count and self._bytes < size + self._events * OVERHEAD:
+            while not self._closed and self._events < count and self._bytes < size + self._events * OVERHEAD and not enough():
                 left = until - time.monotonic()
                 if left <= 0:
                     break
-                self._news.wait(left)
+                self._news.wait(min(left, 3600.0))
             return self._events > 0
 
     def flushed(self, until: float, going: Callable[[], bool]) -> bool:

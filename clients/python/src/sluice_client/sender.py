@@ -26,8 +26,6 @@ from .events import Event, encode_event
 
 log = logging.getLogger("sluice_client.sender")
 
-_LONG = 3600.0
-
 
 class Counts(NamedTuple):
     """What has become of events since the sender was made."""
@@ -188,10 +186,12 @@ class Sender:
         buffer, stop = self._buffer, self._stop
         pause = 0.0
         while not stop.is_set():
-            if not buffer.wait(time.monotonic() + _LONG, 1, 1):
+            if not buffer.wait(float("inf"), 1, 1, stop.is_set):
+                if buffer.closed:
+                    return
                 continue
-            if self._linger and not self._hurry and not self._closing:
-                buffer.wait(time.monotonic() + self._linger, self._limit, self._bytes)
+            if self._linger:
+                buffer.wait(time.monotonic() + self._linger, self._limit, self._bytes, lambda: self._hurry > 0 or stop.is_set())
             try:
                 self._step()
                 pause = 0.0
