@@ -11,7 +11,7 @@ import support
 
 SOURCES = sorted(glob.glob(os.path.join(support.HERE, "..", "src", "sluice_client", "*.py")))
 STDLIB = {
-    "asyncio", "atexit", "base64", "collections", "concurrent", "ctypes", "errno", "json", "logging", "os", "random", "socket", "sqlite3", "ssl",
+    "asyncio", "atexit", "base64", "collections", "concurrent", "ctypes", "errno", "json", "logging", "os", "random", "select", "socket", "sqlite3", "ssl",
     "struct", "threading", "time", "types", "typing", "urllib", "weakref", "zlib",
 }
 

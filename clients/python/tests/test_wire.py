@@ -43,7 +43,7 @@ class Avro(unittest.TestCase):
                         size = 3 if case["name"] == "sub-batches" else max(len(events), 1)
                         for at in range(0, len(events), size):
                             call = wire.call(events[at : at + size], single)
-                            got.append(outcome(lambda: talk.run(session.exchange(talk.pipe, call))))
+                            got.append(outcome(lambda: talk.run(session.exchange(talk.pipe, call, single))))
                     want = []
                     for call in case["calls"]:
                         answer = call["answer"]
@@ -75,7 +75,7 @@ class Avro(unittest.TestCase):
         session = wire.session()
         e = Event("hello", {"host": "web1"})
         for _ in range(2):
-            talk.run(session.exchange(talk.pipe, wire.call([e], True)))
+            talk.run(session.exchange(talk.pipe, wire.call([e], True), True))
         body = "000c617070656e640208686f73740877656231000a68656c6c6f"
         hello = FLUME.hex() + "00" + FLUME.hex() + "00"
         self.assertEqual(talk.said.hex(), "00000001000000010000003c" + hello + body + "00000002000000010000001a" + body)
@@ -94,7 +94,7 @@ class Avro(unittest.TestCase):
                 wire = AvroWire()
                 session = wire.session()
                 for events, single in support.plan(case):
-                    talk.run(session.exchange(pipe, wire.call(events, single)))
+                    talk.run(session.exchange(pipe, wire.call(events, single), single))
                 self.assertTrue(talk.said.endswith(b"\0\0\xff\xff"))
                 self.compare(case, zlib.decompressobj().decompress(bytes(talk.said)), support.golden("avrorpc", name + ".client.inflated.bin"))
 
@@ -134,7 +134,7 @@ class Thrift(unittest.TestCase):
                         if python:  # which numbers all its calls 0
                             answer[place] = number
                         talk._answers = memoryview(bytes(answer))
-                        got.append(outcome(lambda: talk.run(session.exchange(talk.pipe, wire.call(events, single)))))
+                        got.append(outcome(lambda: talk.run(session.exchange(talk.pipe, wire.call(events, single), single))))
                         ours = bytearray(talk.said[said:])
                         theirs = bytearray(client[said : len(talk.said)])
                         said = len(talk.said)
@@ -186,7 +186,7 @@ class Thrift(unittest.TestCase):
                 session._sequence = (frame[head] if protocol == "compact" else int.from_bytes(frame[head : head + 4], "big")) - 1
                 talk = support.Conversation(frame)
                 try:
-                    talk.run(session.exchange(talk.pipe, ThriftWire(protocol).call([Event("x")], name == b"append")))
+                    talk.run(session.exchange(talk.pipe, ThriftWire(protocol).call([Event("x")], name == b"append"), name == b"append"))
                     said.append(("OK", session.ended))
                 except RemoteError as e:
                     said.append((str(e).split(": ", 1)[1][:25], session.ended))
@@ -206,7 +206,7 @@ class HTTP(unittest.TestCase):
         wire = HTTPWire("h:1", "/x")
         session = wire.session()
         talk = support.Conversation(answer, step)
-        talk.run(session.exchange(talk.pipe, wire.call(list(events), False)))
+        talk.run(session.exchange(talk.pipe, wire.call(list(events), False), False))
         return talk, session
 
     def test_request(self):
@@ -276,7 +276,8 @@ def fuzz(test, wire, seeds):
         talk = support.Conversation(bytes(data), rng.choice((1, 3, 1 << 16)))
         try:
             for _ in range(3):
-                talk.run(session.exchange(talk.pipe, w.call([Event("x")], rng.random() < 0.5)))
+                single = rng.random() < 0.5
+                talk.run(session.exchange(talk.pipe, w.call([Event("x")], single), single))
         except DeliveryError:
             pass
 

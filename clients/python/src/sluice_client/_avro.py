@@ -59,7 +59,7 @@ class AvroSession(Session):
         self._serial = 0
         self._known = False  # whether the handshake is done
 
-    def exchange(self, pipe: Pipe, call: bytes) -> Steps[None]:
+    def exchange(self, pipe: Pipe, call: bytes, single: bool) -> Steps[None]:
         if self._known:
             answer = yield from self._ask(pipe, call)
         else:
@@ -69,7 +69,7 @@ class AvroSession(Session):
 
     def _ask(self, pipe: Pipe, payload: bytes) -> Steps[bytes]:
         self._serial = self._serial % 0x7FFFFFFF + 1
-        yield from pipe.send(_FRAME.pack(self._serial, 1, len(payload)) + payload)
+        yield pipe.wrap(_FRAME.pack(self._serial, 1, len(payload)) + payload)
         while True:
             serial, count = _HEAD.unpack((yield from pipe.take(8)))
             if not 0 < count <= MOST // 8:

@@ -68,8 +68,8 @@ def _check(events: Sequence[Event]) -> None:
 
 
 class HTTPSession(Session):
-    def exchange(self, pipe: Pipe, call: bytes) -> Steps[None]:
-        yield from pipe.send(call)
+    def exchange(self, pipe: Pipe, call: bytes, single: bool) -> Steps[None]:
+        yield pipe.wrap(call)
         while True:
             status, fields = yield from self._head(pipe)
             if status >= 200:

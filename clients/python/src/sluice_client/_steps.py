@@ -122,10 +122,11 @@ class Pipe:
                 raise DeliveryError("the receiver closed the connection during the TLS handshake")
             tls.feed(around.incoming(data) if around else data)
 
-    def send(self, data: bytes) -> Steps[None]:
+    def wrap(self, data: bytes) -> bytes:
+        """What is sent for some bytes."""
         for layer in self._layers:
             data = layer.outgoing(data)
-        yield data
+        return data
 
     def _more(self) -> Steps[None]:
         data = yield None
@@ -150,6 +151,20 @@ class Pipe:
         del self._came[:n]
         return data
 
+    def frame(self) -> Steps[bytes]:
+        """What follows the next int32, which tells its length."""
+        came = self._came
+        while len(came) < 4:
+            yield from self._more()
+        n = int.from_bytes(came[:4], "big")
+        if not 0 < n <= MOST:
+            raise DeliveryError("the receiver's answer is no framed Thrift: a frame of %d bytes" % n)
+        while len(came) < 4 + n:
+            yield from self._more()
+        data = bytes(came[4 : 4 + n])
+        del came[: 4 + n]
+        return data
+
     def line(self, most: int) -> Steps[bytes]:
         """The next line, without its end."""
         while True:
@@ -159,8 +174,3 @@ class Pipe:
             if len(self._came) > most:
                 raise DeliveryError("a line of more than %d bytes in the receiver's answer" % most)
             yield from self._more()
-
-    @property
-    def idle(self) -> bool:
-        """Whether nothing has come that nobody asked for."""
-        return not self._came

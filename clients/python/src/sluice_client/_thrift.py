@@ -8,7 +8,7 @@ import struct
 from typing import Any, Callable, Optional, Sequence, Tuple
 
 from ._codec import BINARY, COMPACT, Codec, varint
-from ._steps import MOST, Pipe, Steps
+from ._steps import Pipe, Steps
 from ._wire import Session, Wire
 from .errors import ConfigError, DeliveryError, RemoteError, StatusError
 from .events import Event, decode_event
@@ -32,7 +32,7 @@ class _Batch:
 
 # The shape of the arguments as thrift's C code wants it: field number, type, name, type arguments, default.
 _EVENT = (None, (1, 13, "headers", (11, "UTF8", 11, "UTF8", False), None), (2, 11, "body", "BINARY", None))
-_EVENTS = (_Batch, (None, (1, 15, "events", (12, (Event, _EVENT), False), None)))
+_EVENTS = [_Batch, (None, (1, 15, "events", (12, [Event, _EVENT], False), None))]
 
 
 def accelerator(protocol: str) -> Optional[Callable[[Any, Any], bytes]]:
@@ -59,17 +59,17 @@ class ThriftWire(Wire):
 
     def call(self, events: Sequence[Event], single: bool) -> bytes:
         if single:
-            return b"".join([b"1\x0c\0\x01" if self.binary else b"1\x1c", *self._codec.parts(events), b"\0"])
+            return b"".join([b"\x0c\0\x01" if self.binary else b"\x1c", *self._codec.parts(events), b"\0"])
         if self._fast is not None:
             try:
-                return b"n" + self._fast(_Batch(list(events)), _EVENTS)
-            except (TypeError, UnicodeEncodeError, AttributeError):
+                return self._fast(_Batch(events if isinstance(events, list) else list(events)), _EVENTS)
+            except (TypeError, UnicodeEncodeError, AttributeError, SystemError):
                 pass  # what it cannot write ours can, or says which header it is
         if self.binary:
-            head = b"n\x0f\0\x01\x0c" + _LENGTH.pack(len(events))
+            head = b"\x0f\0\x01\x0c" + _LENGTH.pack(len(events))
         else:
             n = len(events)
-            head = b"n\x19" + (bytes([n << 4 | 0xC]) if n < 15 else b"\xfc" + varint(n))
+            head = b"\x19" + (bytes([n << 4 | 0xC]) if n < 15 else b"\xfc" + varint(n))
         return b"".join([head, *self._codec.parts(events), b"\0"])
 
     def packed(self, rows: Sequence[bytes]) -> bytes:
@@ -80,37 +80,38 @@ class ThriftWire(Wire):
 
 
 class ThriftSession(Session):
-    """Says calls. The first byte of a call tells its method: 1 is append, n is appendBatch."""
-
     def __init__(self, binary: bool) -> None:
         self._binary = binary
         self._sequence = 0
 
-    def exchange(self, pipe: Pipe, call: bytes) -> Steps[None]:
+    def exchange(self, pipe: Pipe, call: bytes, single: bool) -> Steps[None]:
         self._sequence = self._sequence % 0x7FFFFFFF + 1
-        name = b"append" if call[:1] == b"1" else b"appendBatch"
+        name = b"append" if single else b"appendBatch"
         if self._binary:
-            head = b"\x80\x01\0\x01" + _LENGTH.pack(len(name)) + name + _LENGTH.pack(self._sequence)
+            number = _LENGTH.pack(self._sequence)
+            head = b"\x80\x01\0\x01" + _LENGTH.pack(len(name)) + name + number
+            stored = b"\x80\x01\0\x02" + head[4:] + b"\x08\0\0\0\0\0\0\0"
         else:
-            head = b"\x82\x21" + varint(self._sequence) + bytes([len(name)]) + name
-        yield from pipe.send(b"".join([_LENGTH.pack(len(head) + len(call) - 1), head, memoryview(call)[1:]]))
-        (n,) = _LENGTH.unpack((yield from pipe.take(4)))
-        if not 0 < n <= MOST:
-            raise DeliveryError("the receiver's answer is no framed Thrift: a frame of %d bytes" % n)
-        answer = yield from pipe.take(n)
+            tail = varint(self._sequence) + bytes([len(name)]) + name
+            head = b"\x82\x21" + tail
+            stored = b"\x82\x41" + tail + b"\x05\0\0\0"
+        yield pipe.wrap(b"".join([_LENGTH.pack(len(head) + len(call)), head, call]))
+        answer = yield from pipe.frame()
+        if answer == stored:
+            return
         try:
-            kind, sequence, said, number, text = (_binary if self._binary else _compact)(answer)
+            kind, sequence, said, status, text = (_binary if self._binary else _compact)(answer)
         except (IndexError, struct.error) as e:
             raise DeliveryError("the receiver's answer ends in the middle") from e
         if sequence != self._sequence or said != name:
             raise DeliveryError("the receiver's answer is to another call")
         if kind == _EXCEPTION:
-            self.ended = number == _PROTOCOL_ERROR  # Flume has not read the rest of the call
-            raise RemoteError("the receiver says: %s" % (text or "exception of type %s" % number))
-        if number is None:
+            self.ended = status == _PROTOCOL_ERROR  # Flume has not read the rest of the call
+            raise RemoteError("the receiver says: %s" % (text or "exception of type %s" % status))
+        if status is None:
             raise DeliveryError("the receiver's answer has no status")
-        if number != 0:
-            raise StatusError("the receiver did not take the events: %s" % (_STATUS[number] if 0 < number < 4 else number))
+        if status != 0:
+            raise StatusError("the receiver did not take the events: %s" % (_STATUS[status] if 0 < status < 4 else status))
 
 
 # What an answer holds: its kind, sequence number, method, status or kind of exception, and text.

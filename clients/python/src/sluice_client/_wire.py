@@ -12,8 +12,8 @@ class Session:
     ended = False  # whether the connection cannot be used again though the answer was whole
     first_is_slow = False  # whether the first call has the time limit of connecting
 
-    def exchange(self, pipe: Pipe, call: bytes) -> Steps[None]:
-        """Sends a call and reads its answer; returns when the events are stored."""
+    def exchange(self, pipe: Pipe, call: bytes, single: bool) -> Steps[None]:
+        """Sends a call, made with the same single, and reads its answer; returns when the events are stored."""
         raise NotImplementedError
 
 

@@ -115,13 +115,13 @@ class _Single(Client):
         async with self._lock:
             try:
                 for call, n in self._target.calls(items, packed, single):
-                    await self._call(call)
+                    await self._call(call, single)
                     delivered += n
             except DeliveryError as e:
                 e.delivered = delivered
                 raise
 
-    async def _call(self, call: bytes) -> None:
+    async def _call(self, call: bytes, single: bool) -> None:
         target = self._target
         connection = self._connection
         if self._closed:
@@ -145,10 +145,12 @@ class _Single(Client):
                 limit = left = target.request_timeout
         whole = False
         try:
-            await asyncio.wait_for(connection.run(connection.session.exchange(connection.pipe, call)), left)
+            await asyncio.wait_for(connection.run(connection.session.exchange(connection.pipe, call, single)), left)
             whole = True
         except DeliveryError as e:
             whole = type(e) is not DeliveryError
+            if self._closed and not whole:
+                raise ClosedError("the client was closed during the call") from e
             e.args = ("sending to %s: %s" % (target.address, e),)
             raise
         except (OSError, asyncio.TimeoutError) as e:

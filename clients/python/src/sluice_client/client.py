@@ -11,6 +11,7 @@ are stored (``DeliveryError.delivered``). A client connects with its first call 
 dead. It may be used by several threads, whose calls go one after the other.
 """
 
+import select
 import socket
 import threading
 import time
@@ -55,10 +56,15 @@ class Client:
 
 class _Connection:
     def __init__(self, target: Target, deadline: float) -> None:
-        self._socket = socket.create_connection((target.host, target.port), max(deadline - time.monotonic(), 0.001))
+        self._limit = max(deadline - time.monotonic(), 0.001)  # that the socket has
+        self._socket = socket.create_connection((target.host, target.port), self._limit)
         try:
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            self._poll: Optional[select.poll] = None
+            if hasattr(select, "poll"):
+                self._poll = select.poll()
+                self._poll.register(self._socket, select.POLLIN)
             self.session: Session = target.wire.session()
             self.pipe: Pipe = target.pipe()
             self.run(self.pipe.open(), deadline)
@@ -68,31 +74,36 @@ class _Connection:
 
     def run(self, steps: Steps[T], deadline: float) -> T:
         """Moves the bytes of a conversation until it is over or the time is."""
-        came = b""
         try:
             said = next(steps)
             while True:
                 left = deadline - time.monotonic()
                 if left <= 0:
                     raise socket.timeout()
-                self._socket.settimeout(left)
+                if not 0.9 * left < self._limit <= left:  # setting it each time costs as much as sending
+                    self._limit = left
+                    self._socket.settimeout(left)
                 if said is None:
-                    came = self._socket.recv(CHUNK)
-                    said = steps.send(came)
+                    said = steps.send(self._socket.recv(CHUNK))
                 else:
                     self._socket.sendall(said)
                     said = next(steps)
         except StopIteration as end:
+            self._used = time.monotonic()
             value: T = end.value
             return value
 
     def alive(self) -> bool:
-        """Whether the receiver has not closed the connection meanwhile, as far as can be seen without asking."""
+        """Whether the receiver has not closed the connection while it was idle, as far as can be seen without asking."""
+        if time.monotonic() - self._used < 0.05:
+            return True  # the call will show
         try:
-            self._socket.setblocking(False)
+            if self._poll is not None:
+                if not self._poll.poll(0):
+                    return True
+            elif not select.select([self._socket], [], [], 0)[0]:
+                return True
             return self._socket.recv(1, socket.MSG_PEEK) != b""
-        except (BlockingIOError, InterruptedError):
-            return True
         except OSError:
             return False
 
@@ -133,13 +144,13 @@ class _Single(Client):
         with self._lock:
             try:
                 for call, n in self._target.calls(items, packed, single):
-                    self._call(call)
+                    self._call(call, single)
                     delivered += n
             except DeliveryError as e:
                 e.delivered = delivered
                 raise
 
-    def _call(self, call: bytes) -> None:
+    def _call(self, call: bytes, single: bool) -> None:
         target = self._target
         connection = self._connection
         if self._closed:
@@ -166,11 +177,13 @@ class _Single(Client):
                 deadline = time.monotonic() + limit
         whole = False
         try:
-            connection.run(connection.session.exchange(connection.pipe, call), deadline)
+            connection.run(connection.session.exchange(connection.pipe, call, single), deadline)
             whole = True
         except DeliveryError as e:
             # Only an answer that was read to its end leaves a connection that can be used.
             whole = type(e) is not DeliveryError
+            if self._closed and not whole:
+                raise ClosedError("the client was closed during the call") from e
             e.args = ("sending to %s: %s" % (target.address, e),)
             raise
         except OSError as e:
