@@ -6,11 +6,11 @@ from typing import List, Optional, Sequence, Tuple
 
 from ._steps import MOST, Pipe, Steps
 from ._wire import Session, Wire
-from .errors import ConfigError, DeliveryError, EventError, RejectedError, StatusError
+from .errors import ConfigError, DeliveryError, EventError, RejectedError, RemoteError, StatusError
 from .events import Event, decode_event
 
 _LINE = 64 << 10
-_TAKEN_NEVER = (400, 405, 411, 413, 414, 415, 422, 431, 501)
+_TOO_LARGE = 413
 
 
 def authorization(user: Optional[str], password: Optional[str], token: Optional[str]) -> Optional[str]:
@@ -79,8 +79,10 @@ class HTTPSession(Session):
             return
         words = " ".join(text.decode("utf-8", "replace").split())[:300]
         message = "the receiver answered %d%s" % (status, ": " + words if words else "")
-        if status in _TAKEN_NEVER:
+        if status == _TOO_LARGE:
             raise RejectedError(message)
+        if status < 500:  # the address is another server's, or it does not let us in: no fault of the events
+            raise RemoteError(message)
         after = dict(fields).get("retry-after", "")
         raise StatusError(message, retry_after=float(after) if after.isdigit() and len(after) < 6 else 0.0)
 

@@ -11,11 +11,11 @@ after the other. A :class:`Sender` delivers in a thread, as the other one does, 
 
 import asyncio
 import collections
-import concurrent.futures
 import socket
+import threading
 import time
 from types import TracebackType
-from typing import Any, Deque, Iterable, List, Optional, Sequence, Tuple, Type, TypeVar
+from typing import Any, Callable, Deque, Iterable, List, Optional, Sequence, Tuple, Type, TypeVar, cast
 
 from . import _target, sender
 from ._steps import CHUNK, Pipe, Steps
@@ -258,6 +258,34 @@ class LoadBalancingClient(_Several):
         return self._balance.plan()
 
 
+async def _threaded(call: Callable[..., T], *arguments: Any) -> T:
+    """Calls in a thread that, unlike an executor's, does not hold up the end of the program."""
+    loop = asyncio.get_event_loop()
+    done: "asyncio.Future[T]" = loop.create_future()
+
+    def settle(value: Optional[T], error: Optional[BaseException]) -> None:
+        if done.done():
+            return  # nobody waits any more
+        if error is not None:
+            done.set_exception(error)
+        else:
+            done.set_result(cast(T, value))
+
+    def work() -> None:
+        value, error = None, None
+        try:
+            value = call(*arguments)
+        except BaseException as e:
+            error = e
+        try:
+            loop.call_soon_threadsafe(settle, value, error)
+        except RuntimeError:
+            pass  # the loop is closed
+
+    threading.Thread(target=work, name="sluice-aio", daemon=True).start()
+    return await done
+
+
 class Sender:
     """As :class:`sluice_client.Sender`, to be awaited; ``client`` is one of :mod:`sluice_client`, which sends in a thread.
 
@@ -266,9 +294,9 @@ class Sender:
 
     def __init__(self, client: BlockingClient, buffer: Optional[Buffer] = None, **settings: Any) -> None:
         self._sender = sender.Sender(client, buffer, **settings)
-        self._worker = concurrent.futures.ThreadPoolExecutor(1, "sluice-buffer")
         self._queue: Deque[Tuple[List[bytes], "asyncio.Future[None]"]] = collections.deque()
         self._writing = self._closed = False
+        self._task: "Optional[asyncio.Task[None]]" = None
         self._most = min(1 << 20, self._sender.buffer.max_bytes // 2)
 
     async def send(self, event: Event) -> None:
@@ -292,11 +320,10 @@ class Sender:
         self._queue.append((rows, done))
         if not self._writing:
             self._writing = True
-            loop.create_task(self._write())
+            self._task = loop.create_task(self._write())  # a loop itself keeps tasks weakly
         await done
 
     async def _write(self) -> None:
-        loop = asyncio.get_event_loop()
         try:
             while self._queue:
                 taken = [self._queue.popleft()]
@@ -307,7 +334,7 @@ class Sender:
                         break
                     taken.append(self._queue.popleft())
                 try:
-                    await loop.run_in_executor(self._worker, self._sender._put, [row for rows, _ in taken for row in rows], None)
+                    await _threaded(self._sender._put, [row for rows, _ in taken for row in rows], None)
                 except Exception as e:
                     for _, done in taken:
                         if not done.done():
@@ -325,14 +352,12 @@ class Sender:
 
     async def flush(self, timeout: Optional[float] = None) -> bool:
         """Waits until what is in the buffer now is delivered. Whether it is."""
-        return await asyncio.get_event_loop().run_in_executor(None, self._sender.flush, timeout)
+        return await _threaded(self._sender.flush, timeout)
 
     async def close(self, timeout: Optional[float] = None) -> int:
         """As :meth:`sluice_client.Sender.close`."""
         self._closed = True
-        left = await asyncio.get_event_loop().run_in_executor(None, self._sender.close, timeout)
-        self._worker.shutdown(wait=False)
-        return left
+        return await _threaded(self._sender.close, timeout)
 
     async def __aenter__(self) -> "Sender":
         return self
