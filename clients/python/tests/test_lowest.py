@@ -12,7 +12,7 @@ import support
 SOURCES = sorted(glob.glob(os.path.join(support.HERE, "..", "src", "sluice_client", "*.py")))
 STDLIB = {
     "asyncio", "atexit", "base64", "collections", "concurrent", "ctypes", "errno", "json", "logging", "os", "random", "select", "socket", "sqlite3", "ssl",
-    "struct", "threading", "time", "types", "typing", "urllib", "weakref", "zlib",
+    "struct", "sys", "threading", "time", "types", "typing", "urllib", "weakref", "zlib",
 }
 
 

@@ -12,12 +12,13 @@ after the other. A :class:`Sender` delivers in a thread, as the other one does, 
 import asyncio
 import collections
 import socket
+import sys
 import threading
 import time
 from types import TracebackType
 from typing import Any, Callable, Deque, Iterable, List, Optional, Sequence, Tuple, Type, TypeVar, cast
 
-from . import _target, sender
+from . import _target, properties, sender
 from ._steps import CHUNK, Pipe, Steps
 from ._target import Items, Security, Target
 from ._wire import Session
@@ -27,7 +28,7 @@ from .errors import ClosedError, DeliveryError, RejectedError
 from .events import Event, encode_event
 from .sender import Counts
 
-__all__ = ["AvroClient", "Client", "FailoverClient", "HTTPClient", "LoadBalancingClient", "Sender", "ThriftClient"]
+__all__ = ["AvroClient", "Client", "FailoverClient", "HTTPClient", "LoadBalancingClient", "Sender", "ThriftClient", "from_properties"]
 
 T = TypeVar("T")
 C = TypeVar("C", bound="Client")
@@ -256,6 +257,12 @@ class LoadBalancingClient(_Several):
 
     def _plan(self) -> "_target.Plan":
         return self._balance.plan()
+
+
+def from_properties(of: properties.Properties) -> Client:
+    """As :func:`sluice_client.from_properties`."""
+    made: Client = properties.make(of, sys.modules[__name__])
+    return made
 
 
 async def _threaded(call: Callable[..., T], *arguments: Any) -> T:

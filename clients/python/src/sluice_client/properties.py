@@ -9,7 +9,7 @@
 import logging
 import os
 import ssl
-from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple, Union
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple, Union
 
 from . import client
 from ._target import Security
@@ -31,19 +31,23 @@ _VERSIONS = {"TLSv1": "TLSv1", "TLSv1.1": "TLSv1_1", "TLSv1.2": "TLSv1_2", "TLSv
 
 def from_properties(properties: Properties) -> client.Client:
     """A client of Flume's properties: a mapping, or the name of a properties file. What is odd is logged as a warning."""
+    made: client.Client = make(properties, client)
+    return made
+
+
+def make(properties: Properties, kinds: Any) -> Any:
+    """One of the clients that a module has."""
     setup = read(properties)
     for text in setup.odd:
         log.warning("%s", text)
-    single: Callable[[str, int], client.Client]
     if setup.kind == "thrift":
-        single = lambda host, port: client.ThriftClient(host, port, protocol=setup.protocol, **setup.common)  # type: ignore[arg-type]  # noqa: E731
+        clients = [kinds.ThriftClient(host, port, protocol=setup.protocol, **setup.common) for host, port in setup.addresses]
     else:
-        single = lambda host, port: client.AvroClient(host, port, **setup.common, **setup.avro)  # type: ignore[arg-type]  # noqa: E731
-    clients = [single(host, port) for host, port in setup.addresses]
+        clients = [kinds.AvroClient(host, port, **setup.common, **setup.avro) for host, port in setup.addresses]
     if setup.kind == "default_failover":
-        return client.FailoverClient(clients, max_attempts=setup.max_attempts)
+        return kinds.FailoverClient(clients, max_attempts=setup.max_attempts)
     if setup.kind == "default_loadbalance":
-        return client.LoadBalancingClient(clients, host_selector=setup.selector, backoff=setup.backoff, max_backoff=setup.max_backoff)
+        return kinds.LoadBalancingClient(clients, host_selector=setup.selector, backoff=setup.backoff, max_backoff=setup.max_backoff)
     return clients[0]
 
 
