@@ -11,8 +11,10 @@ are stored (``DeliveryError.delivered``). A client connects with its first call 
 dead. It may be used by several threads, whose calls go one after the other.
 """
 
+import os
 import select
 import socket
+import struct
 import threading
 import time
 from types import TracebackType
@@ -61,6 +63,7 @@ class _Connection:
         try:
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            self._wait(self._limit)
             self._poll: Optional[select.poll] = None
             if hasattr(select, "poll"):
                 self._poll = select.poll()
@@ -72,6 +75,17 @@ class _Connection:
             self._socket.close()
             raise
 
+    def _wait(self, seconds: float) -> None:
+        """Limits how long the socket may wait. Where the kernel does that itself, Python need not ask it before each call."""
+        self._limit = seconds
+        if os.name != "posix":
+            self._socket.settimeout(seconds)
+            return
+        value = struct.pack("ll", int(seconds), int(seconds % 1 * 1e6) or 1)
+        self._socket.settimeout(None)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, value)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, value)
+
     def run(self, steps: Steps[T], deadline: float) -> T:
         """Moves the bytes of a conversation until it is over or the time is."""
         try:
@@ -81,13 +95,14 @@ class _Connection:
                 if left <= 0:
                     raise socket.timeout()
                 if not 0.9 * left < self._limit <= left:  # setting it each time costs as much as sending
-                    self._limit = left
-                    self._socket.settimeout(left)
+                    self._wait(left)
                 if said is None:
                     said = steps.send(self._socket.recv(CHUNK))
                 else:
                     self._socket.sendall(said)
                     said = next(steps)
+        except BlockingIOError:
+            raise socket.timeout() from None
         except StopIteration as end:
             self._used = time.monotonic()
             value: T = end.value
