@@ -258,6 +258,7 @@ class FileBuffer(Buffer):
         # The lock is held until the end: two processes would send everything twice.
         db.execute("PRAGMA locking_mode=EXCLUSIVE")
         db.execute("PRAGMA journal_mode=WAL").fetchone()
+        db.execute("PRAGMA fullfsync=ON")  # where a sync means less otherwise, which is on a Mac
         self._synchronous(self._full)
         db.execute("BEGIN IMMEDIATE")
         (version,) = db.execute("PRAGMA user_version").fetchone()
