@@ -9,6 +9,7 @@ Sender with a file; aio: true for the asyncio variant.
 import asyncio
 import json
 import logging
+import statistics
 import sys
 import time
 
@@ -113,7 +114,7 @@ def speed(setup):
     from thrift.protocol import TBinaryProtocol, TCompactProtocol
     from thrift.transport import TSocket, TTransport
 
-    port, count, rounds = setup["port"], setup["count"], setup["rounds"]
+    port, count = setup["port"], setup["count"]
     binary = setup["protocol"] == "binary"
     body = b"x" * setup["size"]
 
@@ -129,7 +130,7 @@ def speed(setup):
         transport.open()
         c = ThriftSourceProtocol.Client(protocol)
 
-        def run():
+        def run(count):
             for start in range(0, count, 100):
                 if c.appendBatch([ThriftFlumeEvent(headers(i), body) for i in range(start, start + 100)]) != 0:
                     raise SystemExit("not OK")
@@ -141,7 +142,7 @@ def speed(setup):
         if c._target.wire.accelerated != accelerated:
             raise SystemExit("no accelerator")
 
-        def run():
+        def run(count):
             for start in range(0, count, 100):
                 c.append_batch([Event(body, headers(i)) for i in range(start, start + 100)])
 
@@ -150,7 +151,7 @@ def speed(setup):
     def avro():
         c = sluice_client.AvroClient("127.0.0.1", setup["avro"])
 
-        def run():
+        def run(count):
             for start in range(0, count, 100):
                 c.append_batch([Event(body, headers(i)) for i in range(start, start + 100)])
 
@@ -159,17 +160,18 @@ def speed(setup):
     runs = {
         "ours, C": ours(True), "thrift, C": generated(True), "ours, Python": ours(False), "thrift, Python": generated(False), "ours, Avro": avro(),
     }
-    best = {}
+    # All take turns of some milliseconds, so that what else the machine does slows each of them alike.
+    turn, took = 2000, {name: [] for name in runs}
     for name, run in runs.items():
-        run()  # warm
-    for _ in range(rounds):
+        run(turn)
+    for _ in range(count // turn):
         for name, run in runs.items():
             wall, cpu = time.perf_counter(), time.process_time()
-            run()
-            wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-            a, b = best.get(name, (1e9, 1e9))
-            best[name] = (min(a, wall), min(b, cpu))
-    say(json.dumps({name: {"PerSecond": count / wall, "PerCPUSecond": count / cpu} for name, (wall, cpu) in best.items()}))
+            run(turn)
+            took[name].append((time.perf_counter() - wall, time.process_time() - cpu))
+    say(json.dumps({name: {
+        "PerSecond": turn / statistics.median(wall for wall, _ in turns), "PerCPUSecond": turn / statistics.median(cpu for _, cpu in turns),
+    } for name, turns in took.items()}))
 
 
 logging.basicConfig(level=logging.ERROR, stream=sys.stderr)

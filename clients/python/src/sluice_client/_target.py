@@ -78,7 +78,7 @@ class Target:
         while at < len(items):
             n = min(self.batch_size, len(items) - at)
             while True:
-                part = items[at : at + n]
+                part = items if n == len(items) else items[at : at + n]
                 call = wire.packed(cast(Sequence[bytes], part)) if packed else wire.call(cast(Sequence[Event], part), single)
                 if len(call) <= wire.most:
                     break

@@ -88,13 +88,11 @@ class ThriftSession(Session):
         self._sequence = self._sequence % 0x7FFFFFFF + 1
         name = b"append" if single else b"appendBatch"
         if self._binary:
-            number = _LENGTH.pack(self._sequence)
-            head = b"\x80\x01\0\x01" + _LENGTH.pack(len(name)) + name + number
-            stored = b"\x80\x01\0\x02" + head[4:] + b"\x08\0\0\0\0\0\0\0"
+            tail = _LENGTH.pack(len(name)) + name + _LENGTH.pack(self._sequence)
+            head, stored = b"\x80\x01\0\x01" + tail, b"\x80\x01\0\x02" + tail + b"\x08\0\0\0\0\0\0\0"
         else:
             tail = varint(self._sequence) + bytes([len(name)]) + name
-            head = b"\x82\x21" + tail
-            stored = b"\x82\x41" + tail + b"\x05\0\0\0"
+            head, stored = b"\x82\x21" + tail, b"\x82\x41" + tail + b"\x05\0\0\0"
         yield pipe.wrap(b"".join([_LENGTH.pack(len(head) + len(call)), head, call]))
         answer = yield from pipe.frame()
         if answer == stored:

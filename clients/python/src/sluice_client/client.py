@@ -94,7 +94,7 @@ class _Connection:
                 left = deadline - time.monotonic()
                 if left <= 0:
                     raise socket.timeout()
-                if not 0.9 * left < self._limit <= left:  # setting it each time costs as much as sending
+                if not 0.9 * left < self._limit < 1.1 * left:  # setting it each time costs as much as sending
                     self._wait(left)
                 if said is None:
                     said = steps.send(self._socket.recv(CHUNK))
