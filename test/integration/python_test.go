@@ -106,16 +106,12 @@ func TestPythonValues(t *testing.T) {
 // python runs a program of testdata with the peers' interpreter.
 func python(t *testing.T, program string, args ...string) string {
 	t.Helper()
-	interpreter, err := stage.Peers(t, 3*time.Minute, "python")
+	path := interpreter(t)
+	program, err := filepath.Abs(filepath.Join("testdata", program))
 	if err != nil {
 		t.Fatal(err)
 	}
-	lines := strings.Split(strings.TrimSpace(interpreter), "\n")
-	program, err = filepath.Abs(filepath.Join("testdata", program))
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := stage.Run(t, 2*time.Minute, lines[len(lines)-1], append([]string{program}, args...)...)
+	out, err := stage.Run(t, 2*time.Minute, path, append([]string{program}, args...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
