@@ -3,10 +3,20 @@
 package sql
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
+	"time"
+
+	"github.com/sluice-io/sluice/flume"
+	"github.com/sluice-io/sluice/internal/sqldb"
+	"github.com/sluice-io/sluice/internal/supervise"
 )
 
 // The tests of this file write to real servers of test/peers, which they start if they do not run, and leave so.
@@ -56,4 +66,168 @@ func TestServers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) { servers(t, test) })
 	}
+}
+
+// scale is the part of the full size that SLUICE_SCALE asks for.
+func scale(t testing.TB, full int) int {
+	part := 0.02
+	if text := os.Getenv("SLUICE_SCALE"); text != "" {
+		var err error
+		if part, err = strconv.ParseFloat(text, 64); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return max(10, int(part*float64(full)))
+}
+
+// Of 1,000,000 rows 500 are bad, in five ways.
+func TestScatteredOnServers(t *testing.T) {
+	n, bad := scale(t, 1_000_000), scale(t, 500)
+	test := func(t *testing.T, d *database) {
+		t.Logf("%d rows, %d bad: %.0f rows a second", n, bad, scattered(t, d, n, bad))
+	}
+	servers(t, test)
+	t.Run("sqlite", func(t *testing.T) { test(t, sqlite(t)) })
+}
+
+// killSinks ends the connections of sinks.
+func (d *database) killSinks() {
+	if d.conn.Dialect == sqldb.Postgres {
+		d.rows("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'sluice %'")
+		return
+	}
+	ids := d.rows("SELECT id FROM information_schema.processlist WHERE user = 'sluice' AND db = 'sluice' AND id <> CONNECTION_ID() AND id <> " + d.spared)
+	for id := range strings.SplitSeq(ids, ", ") {
+		_ = d.conn.Exec(context.Background(), "KILL "+id) // which may have ended
+	}
+}
+
+// A connection that is lost fails the batch as a whole, once; with it nothing is in.
+func TestConnectionKilled(t *testing.T) {
+	servers(t, func(t *testing.T, d *database) {
+		d.bad()
+		k := d.sink(badColumns()...)
+		for i := range 20 {
+			b := events(fmt.Sprintf(`{"id": %d, "name": "x"}`, i), `{"id": 0, "name": "x"}`)
+			d.killSinks()
+			if err := k.Deliver(t.Context(), b[:1]); err == nil || sqldb.FaultOf(err) != sqldb.Broken {
+				t.Fatal(err)
+			} else if partial := (*flume.PartialError)(nil); errors.As(err, &partial) {
+				t.Fatalf("%+v", partial)
+			}
+			if i == 0 {
+				b = b[:1]
+			}
+			if got := rejections(t, k.Deliver(t.Context(), b)); len(got) != len(b)-1 {
+				t.Fatal(got)
+			}
+		}
+		if got := d.rows("SELECT count(*) FROM t"); got != "20" {
+			t.Error(got)
+		}
+	})
+}
+
+// The same while a delivery is under way: what was answered with nil is in, once, and all is in in the end.
+func TestConnectionsKilledUnderLoad(t *testing.T) {
+	servers(t, func(t *testing.T, d *database) {
+		d.bad()
+		k := d.sink(badColumns("sql.mode = ignore", "sql.key = id")...)
+		n := scale(t, 500_000)
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		other := opened(t, d.url)
+		if d.conn.Dialect == sqldb.MySQL {
+			other.spared = d.rows("SELECT CONNECTION_ID()")
+		}
+		wg.Go(func() {
+			for supervise.Sleep(ctx, 100*time.Millisecond) == nil {
+				other.killSinks()
+			}
+		})
+		failures := 0
+		for from := 0; from < n; from += 1000 {
+			var b flume.Batch
+			for i := from; i < min(from+1000, n); i++ {
+				b = append(b, flume.Event{Body: fmt.Appendf(nil, `{"id": %d, "n": 1, "name": "n", "parent": 1}`, i)})
+			}
+			for k.Deliver(t.Context(), b) != nil {
+				failures++
+			}
+		}
+		cancel()
+		wg.Wait()
+		if got, want := d.rows("SELECT count(*) FROM t"), fmt.Sprint(n); got != want {
+			t.Errorf("%s rows, want %s", got, want)
+		}
+		t.Log(n, "rows,", failures, "deliveries failed")
+	})
+}
+
+func TestServerRestarted(t *testing.T) {
+	for _, name := range []string{"postgres", "mariadb"} {
+		t.Run(name, func(t *testing.T) {
+			d := serving(t, name)
+			d.bad()
+			k := d.sink(badColumns()...)
+			for i, end := range []string{"stop", "kill"} {
+				b := events(fmt.Sprintf(`{"id": %d, "name": "x"}`, i))
+				peers(t, name, end)
+				for range 3 {
+					if err := k.Deliver(t.Context(), b); err == nil || sqldb.FaultOf(err) != sqldb.Broken {
+						t.Fatal(err)
+					}
+				}
+				peers(t, name, "start")
+				if err := k.Deliver(t.Context(), b); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if got := opened(t, d.url).rows("SELECT count(*) FROM t"); got != "2" {
+				t.Error(got)
+			}
+		})
+	}
+}
+
+// Two sinks that write the same rows in opposite order stand in each other's way; both come through.
+func TestDeadlocks(t *testing.T) {
+	servers(t, func(t *testing.T, d *database) {
+		d.bad()
+		if d.conn.Dialect == sqldb.Postgres {
+			d.run("ALTER ROLE sluice SET deadlock_timeout = '20ms'")
+			t.Cleanup(func() { d.run("ALTER ROLE sluice RESET deadlock_timeout") })
+		}
+		var wg sync.WaitGroup
+		var sinks []*sink
+		for w := range 2 {
+			k := d.sink(badColumns("sql.mode = upsert", "sql.key = id")...)
+			sinks = append(sinks, k)
+			wg.Go(func() {
+				for round := range 30 {
+					var b flume.Batch
+					for i := range 200 {
+						if w == 1 {
+							i = 199 - i
+						}
+						b = append(b, flume.Event{Body: fmt.Appendf(nil, `{"id": %d, "n": %d, "name": "w%d"}`, i, round, w)})
+					}
+					if err := k.Deliver(t.Context(), b); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		wg.Wait()
+		if got := d.rows("SELECT count(*), min(n) FROM t"); got != "200 29" {
+			t.Error(got)
+		}
+		n := int64(0)
+		for _, k := range sinks {
+			n += k.repeated.Load()
+		}
+		if n == 0 {
+			t.Error("there was no deadlock")
+		}
+	})
 }

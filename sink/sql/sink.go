@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/sluice-io/sluice/flume"
@@ -33,12 +34,17 @@ type sink struct {
 	key       []byte
 	statement []byte // the last one, whose room is used again
 
+	connections, closed, refused, repeated *atomic.Int64
+
 	rejected []flume.Rejected
 	settled  []bool // events of the batch that a transaction has settled already; nil while none has
 }
 
 func newSink(s *Settings, env flume.Env) *sink {
-	return &sink{settings: s, client: "sluice " + env.Agent + "." + env.Name, log: env.Log, tables: map[string]*table{}}
+	return &sink{settings: s, client: "sluice " + env.Agent + "." + env.Name, log: env.Log, tables: map[string]*table{},
+		connections: env.Counter("ConnectionCreatedCount"), closed: env.Counter("ConnectionClosedCount"), refused: env.Counter("ConnectionFailedCount"),
+		repeated: env.Counter("TransactionRepeatCount"),
+	}
 }
 
 // Limits is flume.Sink's.
@@ -55,8 +61,12 @@ func (k *sink) connect(ctx context.Context) error {
 		return nil
 	}
 	var err error
-	k.conn, err = k.settings.db.Connect(ctx, sqldb.Purpose{Name: k.client})
-	return err
+	if k.conn, err = k.settings.db.Connect(ctx, sqldb.Purpose{Name: k.client}); err != nil {
+		k.refused.Add(1)
+		return err
+	}
+	k.connections.Add(1)
+	return nil
 }
 
 // drop gives the connection up, and with it what is known of the tables.
@@ -64,6 +74,7 @@ func (k *sink) drop() {
 	if k.conn != nil {
 		k.conn.Close()
 		k.conn = nil
+		k.closed.Add(1)
 	}
 	clear(k.tables)
 	k.last = nil
@@ -86,6 +97,7 @@ func (k *sink) Deliver(ctx context.Context, b flume.Batch) error {
 		if k.settled != nil { // what is done must not be done again
 			return k.failed(len(b), err)
 		}
+		k.repeated.Add(1)
 		if supervise.Sleep(ctx, pause.Next()) != nil {
 			return err
 		}

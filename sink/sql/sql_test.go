@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -22,6 +24,8 @@ type database struct {
 	t    testing.TB
 	conn *sqldb.Conn
 	url  string
+
+	spared string // the connection that killSinks leaves alone
 }
 
 // sqlite makes an empty database.
@@ -31,7 +35,7 @@ func sqlite(t testing.TB) *database {
 
 func opened(t testing.TB, url string) *database {
 	t.Helper()
-	d := &database{t: t, url: url}
+	d := &database{t: t, url: url, spared: "0"}
 	var s Settings
 	sec := flumetest.Section(t, d.settings()...)
 	if _, problems := Kind.Bind(sec); problems.Fatal() {
@@ -368,4 +372,61 @@ func TestProblems(t *testing.T) {
 			t.Errorf("%q: %s, want %s", x.settings, text, want)
 		}
 	}
+}
+
+// scattered writes n rows, of which some are bad in one of five ways, and compares what is in and what is rejected. It
+// returns how many rows a second that was.
+func scattered(t *testing.T, d *database, n, spoilt int, settings ...string) float64 {
+	d.bad()
+	long, null, _, orphan := d.reasons()
+	twice := map[sqldb.Dialect]string{sqldb.SQLite: "UNIQUE", sqldb.Postgres: "already exists", sqldb.MySQL: "Duplicate entry"}[d.conn.Dialect]
+	kinds := []string{"column n (", long, null, twice, orphan}
+	k := d.sink(badColumns(settings...)...)
+	spoil := map[int]int{} // row to kind
+	r := rand.New(rand.NewPCG(1, uint64(n)))
+	for len(spoil) < spoilt {
+		spoil[1+r.IntN(n-1)] = len(spoil) % len(kinds)
+	}
+	began := time.Now()
+	for from := 0; from < n; from += 1000 {
+		var b flume.Batch
+		for i := from; i < min(from+1000, n); i++ {
+			body := fmt.Sprintf(`{"id": %d, "n": %d, "name": "n%d", "parent": 1}`, i, i%1000, i)
+			if kind, ok := spoil[i]; ok {
+				body = []string{
+					fmt.Sprintf(`{"id": %d, "n": "many", "name": "x"}`, i),
+					fmt.Sprintf(`{"id": %d, "name": "longer than ten"}`, i),
+					fmt.Sprintf(`{"id": %d}`, i),
+					`{"id": 0, "name": "later"}`,
+					fmt.Sprintf(`{"id": %d, "name": "x", "parent": 7}`, i),
+				}[kind]
+			}
+			b = append(b, flume.Event{Body: []byte(body)})
+		}
+		got := rejections(t, k.Deliver(t.Context(), b))
+		for i := range b {
+			kind, bad := spoil[from+i]
+			if why, rejected := got[i]; bad != rejected || bad && !strings.Contains(why, kinds[kind]) {
+				t.Fatalf("row %d (%s): %q", from+i, b[i].Body, why)
+			}
+		}
+	}
+	rate := float64(n) / time.Since(began).Seconds()
+	var sum int
+	for i := range n {
+		if _, bad := spoil[i]; !bad {
+			sum += i
+		}
+	}
+	if got, want := d.rows("SELECT count(*), sum(id) FROM t"), fmt.Sprint(n-spoilt, " ", sum); got != want {
+		t.Errorf("rows and sum: %s, want %s", got, want)
+	}
+	if got := d.rows("SELECT name FROM t WHERE id = 0"); got != "n0" {
+		t.Error(got)
+	}
+	return rate
+}
+
+func TestScattered(t *testing.T) {
+	t.Logf("%.0f rows a second", scattered(t, sqlite(t), 5000, 50))
 }
