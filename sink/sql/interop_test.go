@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -62,7 +63,7 @@ func address(t *testing.T, name string) string {
 
 func TestServers(t *testing.T) {
 	for name, test := range map[string]func(t *testing.T, d *database){
-		"rows": testRows, "bad rows": testBadRows, "upsert": testUpsert, "tables of headers": testTablesOfHeaders,
+		"rows": testRows, "bad rows": testBadRows, "upsert": testUpsert, "tables of headers": testTablesOfHeaders, "exactly once": testExactlyOnce,
 	} {
 		t.Run(name, func(t *testing.T) { servers(t, test) })
 	}
@@ -229,5 +230,49 @@ func TestDeadlocks(t *testing.T) {
 		if n == 0 {
 			t.Error("there was no deadlock")
 		}
+	})
+}
+
+// Two agents have the same events, and their connections are killed: each row is in once.
+func TestExactlyOnceUnderLoad(t *testing.T) {
+	servers(t, func(t *testing.T, d *database) {
+		settings := d.prepared("sql.table = once", "sql.columns.id = $.id", "sql.types.id = INT", "sql.exactlyOnce = true")
+		n := scale(t, 500_000)
+		ctx, cancel := context.WithCancel(t.Context())
+		other := opened(t, d.url)
+		if d.conn.Dialect == sqldb.MySQL {
+			other.spared = d.rows("SELECT CONNECTION_ID()")
+		}
+		var killer, wg sync.WaitGroup
+		killer.Go(func() {
+			for supervise.Sleep(ctx, 100*time.Millisecond) == nil {
+				other.killSinks()
+			}
+		})
+		var failures, repeats atomic.Int64
+		for w := range 2 {
+			k := d.sink(settings...)
+			wg.Go(func() {
+				size := 700 + 300*w
+				for at := 0; at < n; at += size {
+					var b flume.Batch
+					for i := at; i < min(at+size, n); i++ {
+						b = append(b, flume.Event{Body: fmt.Appendf(nil, `{"id": %d}`, i)})
+					}
+					from(b, 3, int64(at))
+					for k.Deliver(t.Context(), b) != nil {
+						failures.Add(1)
+					}
+				}
+				repeats.Add(k.skipped.Load())
+			})
+		}
+		wg.Wait()
+		cancel()
+		killer.Wait()
+		if got, want := d.rows("SELECT count(*), count(DISTINCT id) FROM once"), fmt.Sprint(n, " ", n); got != want {
+			t.Errorf("rows and different ones: %s, want %s", got, want)
+		}
+		t.Log(n, "rows twice,", failures.Load(), "deliveries failed,", repeats.Load(), "repetitions were seen")
 	})
 }

@@ -45,7 +45,11 @@ func (s *Settings) Tables(table string) ([]string, error) {
 		b.WriteString(" ENGINE=InnoDB DEFAULT CHARSET=utf8mb4")
 	case sqldb.SQLite, sqldb.Postgres:
 	}
-	return []string{b.String()}, nil
+	statements := []string{b.String()}
+	if once := s.done(); once != nil {
+		statements = append(statements, once.create(d))
+	}
+	return statements, nil
 }
 
 // preparedName is the table to make.

@@ -3,6 +3,7 @@ package sql
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -34,8 +35,11 @@ type sink struct {
 	key       []byte
 	statement []byte // the last one, whose room is used again
 
-	connections, closed, refused, repeated *atomic.Int64
+	done *done // nil: without sql.exactlyOnce
 
+	connections, closed, refused, repeated, skipped *atomic.Int64
+
+	repeats  int // events of the batch that are done
 	rejected []flume.Rejected
 	settled  []bool // events of the batch that a transaction has settled already; nil while none has
 }
@@ -43,6 +47,7 @@ type sink struct {
 func newSink(s *Settings, env flume.Env) *sink {
 	return &sink{settings: s, client: "sluice " + env.Agent + "." + env.Name, log: env.Log, tables: map[string]*table{},
 		connections: env.Counter("ConnectionCreatedCount"), closed: env.Counter("ConnectionClosedCount"), refused: env.Counter("ConnectionFailedCount"),
+		done: s.done(), skipped: env.Counter("RepetitionCount"),
 		repeated: env.Counter("TransactionRepeatCount"),
 	}
 }
@@ -78,17 +83,24 @@ func (k *sink) drop() {
 	}
 	clear(k.tables)
 	k.last = nil
+	if k.done != nil {
+		k.done.there = false
+	}
 }
 
 // Deliver is flume.Sink's.
 func (k *sink) Deliver(ctx context.Context, b flume.Batch) error {
+	if k.done != nil {
+		b = k.done.take(b)
+	}
 	pause := supervise.Backoff{Least: 10 * time.Millisecond, Most: time.Second}
 	for try := 1; ; try++ {
 		err := k.deliver(ctx, b)
 		switch {
 		case err == nil:
+			k.skipped.Add(int64(k.repeats))
 			return k.outcome()
-		case sqldb.FaultOf(err) != sqldb.Again:
+		case sqldb.FaultOf(err) != sqldb.Again && !errors.Is(err, errMoved):
 			k.drop()
 			return k.failed(len(b), err)
 		case try == tries:

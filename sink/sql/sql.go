@@ -13,7 +13,9 @@
 //     bad. A deadlock or a serialization failure repeats the transaction. Everything else fails the delivery: the connection
 //     is opened anew, and the whole batch is offered again.
 //   - Where constraints are checked at COMMIT alone, the batch is halved into transactions until the bad rows stand alone.
-//   - A COMMIT without an answer may have been done: with sql.mode = insert its rows can come twice, or be refused for
+//   - With sql.exactlyOnce the transaction also writes which positions of Kafka are done, and rows that are done are left
+//     out (positions.go).
+//   - Without it a COMMIT without an answer may have been done: with sql.mode = insert its rows can come twice, or be refused for
 //     their keys. upsert and ignore take them as they are.
 //   - Names that are made of headers are letters, digits and underscores, or the event is rejected; they are quoted all the
 //     same. A table that such a name leads to and that is not there, or has not the columns, rejects the event; one that the
@@ -25,11 +27,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/sluice-io/sluice/conf"
 	"github.com/sluice-io/sluice/flume"
 	"github.com/sluice-io/sluice/internal/escape"
+	"github.com/sluice-io/sluice/internal/position"
 	"github.com/sluice-io/sluice/internal/sqldb"
 )
 
@@ -60,6 +65,9 @@ type Settings struct {
 	mode      mode
 	key       []string
 	batchSize int
+	once      bool
+	onceTable string
+	onceName  string
 
 	name []namePart
 	exps []expression // one for each of columns
@@ -80,7 +88,30 @@ func (s *Settings) Declare(d *conf.Decl) {
 	conf.Choice(d, &s.mode, "sql.mode", insert, "What becomes of a row whose key is there: insert rejects it, upsert replaces its columns, ignore leaves what is there.", insert, upsert, ignore)
 	d.Strings(&s.key, "sql.key", "", "The columns that a row is known by, separated by blanks or commas; upsert needs it.")
 	d.BatchSize(&s.batchSize, "batchSize", 100, "How many events are a batch. More go at once where they have arrived.").AtLeast(1)
+	d.Bool(&s.once, "sql.exactlyOnce", false, "Whether to keep in the database which events of Kafka have been written, in the transaction of their rows, so that none is written twice.")
+	d.String(&s.onceTable, "sql.exactlyOnce.table", "sluice_positions", "The table for that, table or schema.table; sql prepare makes it.")
+	d.String(&s.onceName, "sql.exactlyOnce.name", "", "The name of the sink there; sinks of one name write each event once between them. The default is sql.table.")
 	d.Check(s.check)
+}
+
+// ExactlyOnce asks for positions. Where an event goes does not matter: it is known by its position alone.
+func (s *Settings) ExactlyOnce() (setting string, headers []string) {
+	if !s.once {
+		return "", nil
+	}
+	return "sql.exactlyOnce", nil
+}
+
+// done is what knows of positions; nil without sql.exactlyOnce.
+func (s *Settings) done() *done {
+	if !s.once {
+		return nil
+	}
+	d := &done{table: strings.Split(s.onceTable, "."), name: s.onceName, known: &position.Set{}}
+	if d.name == "" {
+		d.name = s.table
+	}
+	return d
 }
 
 func (s *Settings) check() error {
@@ -117,6 +148,12 @@ func (s *Settings) check() error {
 	s.key = keys
 	if s.mode == upsert && len(s.key) == 0 {
 		problem("sql.key", errors.New("is needed with sql.mode = upsert: the columns of the table's primary or unique key"))
+	}
+	if parts := strings.Split(s.onceTable, "."); len(parts) > 2 || slices.Contains(parts, "") {
+		problem("sql.exactlyOnce.table", fmt.Errorf("%q is not table or schema.table", s.onceTable))
+	}
+	if d := s.done(); d != nil && (utf8.RuneCountInString(d.name) > 190 || !utf8.ValidString(d.name)) {
+		problem("sql.exactlyOnce.name", errors.New("is longer than 190 characters"))
 	}
 	for _, c := range s.types {
 		if _, ok := s.columns.Get(c.Key); !ok {

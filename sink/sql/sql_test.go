@@ -14,6 +14,7 @@ import (
 
 	"github.com/sluice-io/sluice/flume"
 	"github.com/sluice-io/sluice/flumetest"
+	"github.com/sluice-io/sluice/internal/position"
 	"github.com/sluice-io/sluice/internal/sqldb"
 )
 
@@ -429,4 +430,64 @@ func scattered(t *testing.T, d *database, n, spoilt int, settings ...string) flo
 
 func TestScattered(t *testing.T) {
 	t.Logf("%.0f rows a second", scattered(t, sqlite(t), 5000, 50))
+}
+
+// from gives the events of a batch positions in a partition, from offset on.
+func from(b flume.Batch, partition int32, offset int64) flume.Batch {
+	for i := range b {
+		p := position.Position{Partition: position.Partition{Cluster: "c", Topic: "t@id", Number: partition}, Offset: offset + int64(i)}
+		b[i].Headers.Set(flume.PositionHeader, p.String())
+	}
+	return b
+}
+
+// prepared makes the tables of the settings, as sql prepare does.
+func (d *database) prepared(settings ...string) []string {
+	all := d.settings(settings...)
+	s := bound(d.t, all...)
+	d.run("DROP TABLE IF EXISTS once", "DROP TABLE IF EXISTS sluice_positions")
+	statements, err := s.Tables("")
+	if err == nil {
+		err = s.Create(d.t.Context(), statements)
+	}
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return settings
+}
+
+func TestExactlyOnce(t *testing.T) { testExactlyOnce(t, sqlite(t)) }
+
+func testExactlyOnce(t *testing.T, d *database) {
+	settings := d.prepared("sql.table = once", "sql.columns.id = $.id", "sql.columns.name = $.name", "sql.types.id = INT", "sql.types.name = VARCHAR(10)", "sql.exactlyOnce = true")
+	k := d.sink(settings...)
+	a, b := `{"id": 1, "name": "a"}`, `{"id": 2, "name": "b"}`
+	bad := `{"id": "x"}`
+	long := `{"id": 3, "name": "longer than ten"}`
+	if d.conn.Dialect == sqldb.SQLite { // which does not count characters
+		long = bad
+	}
+	for range 2 {
+		if got := rejections(t, k.Deliver(t.Context(), from(events(a, bad, b, long), 0, 10))); len(got) != 2 {
+			t.Error(got) // and again, for who rejects has not said that it is kept
+		}
+	}
+	rejected(t, k.Deliver(t.Context(), from(events(b, a, a), 0, 12)), map[int]string{}) // 12 is done; 13 and 14 are not
+	twice := from(events(a, a), 1, 5)
+	twice[1].Headers = twice[0].Headers
+	rejected(t, k.Deliver(t.Context(), twice), nil)
+	rejected(t, k.Deliver(t.Context(), events(a, a)), nil) // without positions: as often as they come
+	other := d.sink(settings...)                           // another agent, or this one the next time
+	rejected(t, other.Deliver(t.Context(), append(from(events(a, b), 0, 14), from(events(b, b), 1, 4)...)), nil)
+	if got := d.rows("SELECT id, count(*) FROM once GROUP BY id ORDER BY id"); got != "1 6, 2 3" {
+		t.Error(got)
+	}
+	if got, want := d.rows("SELECT sink, source_part, done_ranges FROM sluice_positions ORDER BY source_part"), "once c/t@id/0 10,12-15, once c/t@id/1 4-5"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	// What another has written meanwhile is seen in the transaction.
+	rejected(t, k.Deliver(t.Context(), from(events(b, b, a), 0, 14)), nil)
+	if got := d.rows("SELECT id, count(*) FROM once GROUP BY id ORDER BY id"); got != "1 7, 2 3" {
+		t.Error(got)
+	}
 }

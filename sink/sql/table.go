@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/sluice-io/sluice/flume"
+	"github.com/sluice-io/sluice/internal/position"
 	"github.com/sluice-io/sluice/internal/sqldb"
 )
 
@@ -114,9 +115,17 @@ func (k *sink) rows(ctx context.Context, b flume.Batch) (doubtful []*table, err 
 		t.reset()
 	}
 	k.used, k.rejected, k.settled = k.used[:0], k.rejected[:0], nil
+	k.repeats = 0
 	k.scope.now = time.Now()
 	reject := func(i int, err error) { k.rejected = append(k.rejected, flume.Rejected{Index: i, Err: err}) }
+	if k.done != nil {
+		k.done.fresh = &position.Set{}
+	}
 	for i := range b {
+		if k.done != nil && k.done.repeated(i) {
+			k.repeats++
+			continue
+		}
 		t, bad, err := k.tableOf(ctx, &b[i])
 		if err != nil {
 			return nil, err
@@ -135,6 +144,9 @@ func (k *sink) rows(ctx context.Context, b flume.Batch) (doubtful []*table, err 
 			continue
 		}
 		t.add(i, k.key)
+		if k.done != nil {
+			k.done.add(i)
+		}
 		if len(t.events) == 1 {
 			k.used = append(k.used, t)
 		}

@@ -3,8 +3,10 @@ package sql
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 
+	"github.com/sluice-io/sluice/internal/position"
 	"github.com/sluice-io/sluice/internal/sqldb"
 )
 
@@ -39,12 +41,26 @@ func (x *transaction) run(ctx context.Context, spans []span) (err error) {
 		return fmt.Errorf("beginning a transaction: %w", err)
 	}
 	defer func() {
-		if err != nil && sqldb.FaultOf(err) != sqldb.Broken { // else the connection is given up
+		if err != nil && (sqldb.FaultOf(err) != sqldb.Broken || errors.Is(err, errMoved)) { // else the connection is given up
 			if undo := x.conn.Exec(ctx, "ROLLBACK"); undo != nil && x.conn.Dialect != sqldb.SQLite { // which may have done it
 				err = fmt.Errorf("rolling back: %w", undo)
 			}
 		}
 	}()
+	var parts []position.Partition
+	var set *position.Set
+	if x.done != nil {
+		if parts = x.done.partitions(spans); len(parts) > 0 {
+			if set, err = x.done.load(ctx, x.conn, parts); err != nil {
+				return err
+			}
+			if err := x.done.check(spans, set); err != nil {
+				x.done.known = set
+				return err
+			}
+			x.stale = x.conn.Dialect == sqldb.Postgres // so that the savepoint moves behind it
+		}
+	}
 	for _, s := range spans {
 		if err := x.writeSpan(ctx, s); err != nil {
 			return err
@@ -53,12 +69,20 @@ func (x *transaction) run(ctx context.Context, spans []span) (err error) {
 	if err := x.again(ctx); err != nil {
 		return err
 	}
+	if set != nil {
+		if err := x.done.note(ctx, x.conn, parts, spans, x.bad, set); err != nil {
+			return err
+		}
+	}
 	x.committing = true
 	if err := x.conn.Commit(ctx); err != nil {
 		return fmt.Errorf("committing: %w", err)
 	}
 	for _, b := range x.bad {
 		x.reject(b.table, b.row, b.err)
+	}
+	if set != nil {
+		x.done.known = set
 	}
 	return nil
 }
