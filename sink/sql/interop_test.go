@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"github.com/sluice-io/sluice/flume"
+	"github.com/sluice-io/sluice/flumetest"
 	"github.com/sluice-io/sluice/internal/sqldb"
 	"github.com/sluice-io/sluice/internal/supervise"
 )
@@ -25,11 +27,19 @@ import (
 
 func peers(t testing.TB, args ...string) string {
 	t.Helper()
-	out, err := exec.Command("../../test/peers/peers", args...).CombinedOutput()
+	out, err := tryPeers(nil, args...)
 	if err != nil {
 		t.Fatalf("peers %s: %v\n%s", strings.Join(args, " "), err, out)
 	}
-	return strings.TrimSpace(string(out))
+	return out
+}
+
+// tryPeers runs the tool in a folder of this package's own, next to those of others that run at once.
+func tryPeers(env []string, args ...string) (string, error) {
+	cmd := exec.Command("../../test/peers/peers", args...)
+	cmd.Env = append(append(os.Environ(), "PEERS_DATA="+filepath.Join(os.Getenv("PEERS_DATA"), "sink-sql")), env...)
+	out, err := cmd.CombinedOutput()
+	return strings.TrimSpace(string(out)), err
 }
 
 // servers runs a test on each.
@@ -45,8 +55,15 @@ func servers(t *testing.T, test func(t *testing.T, d *database)) {
 // serving is a server that runs; where it was started for the test it is stopped behind it.
 func serving(t *testing.T, name string) *database {
 	t.Helper()
-	if exec.Command("../../test/peers/peers", name, "status").Run() != nil {
-		peers(t, name, "start")
+	if _, err := tryPeers(nil, name, "status"); err != nil {
+		var env []string
+		if os.Getenv("PEERS_PORT_BASE") == "" {
+			_, port, _ := strings.Cut(flumetest.FreePort(t, "tcp"), ":")
+			env = []string{"PEERS_" + strings.ToUpper(name) + "_PORT=" + port}
+		}
+		if out, err := tryPeers(env, name, "start"); err != nil {
+			t.Fatal(out, err)
+		}
 		t.Cleanup(func() { peers(t, name, "stop") })
 	}
 	return opened(t, address(t, name))
