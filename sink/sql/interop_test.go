@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,61 +17,84 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"github.com/sluice-io/sluice/flume"
-	"github.com/sluice-io/sluice/flumetest"
 	"github.com/sluice-io/sluice/internal/sqldb"
 	"github.com/sluice-io/sluice/internal/supervise"
 )
 
-// The tests of this file write to real servers of test/peers, which they start if they do not run, and leave so.
-// PEERS_DATA and PEERS_PORT_BASE say where.
+// The tests of this file write to real servers of test/peers. Those that do not run are started before the first test and
+// stopped behind the last. PEERS_DATA says where, PEERS_PORT_BASE on which ports.
 
-func peers(t testing.TB, args ...string) string {
+func TestMain(m *testing.M) {
+	if os.Getenv("PEERS_DATA") == "" {
+		fmt.Fprintln(os.Stderr, "PEERS_DATA is not set: the folder that the servers keep their data in")
+		os.Exit(1)
+	}
+	var started []string
+	status := 1
+	for _, name := range serverNames() {
+		if _, err := peers(name, "status"); err == nil {
+			continue
+		}
+		started = append(started, name)
+		if out, err := peers(name, "start"); err != nil {
+			fmt.Fprintln(os.Stderr, out, err)
+			status = -1
+		}
+	}
+	if status >= 0 {
+		status = m.Run()
+	}
+	if err := goleak.Find(); err != nil && status == 0 {
+		fmt.Fprintln(os.Stderr, err)
+		status = 1
+	}
+	for _, name := range started {
+		if out, err := peers(name, "stop"); err != nil {
+			fmt.Fprintln(os.Stderr, out, err)
+		}
+	}
+	os.Exit(max(status, -status))
+}
+
+func serverNames() []string { return []string{"postgres", "mariadb"} }
+
+// peers runs the tool in a folder and on ports of this package's own, next to those of others that run at once.
+func peers(args ...string) (string, error) {
+	cmd := exec.Command("../../test/peers/peers", args...)
+	dir := filepath.Join(os.Getenv("PEERS_DATA"), "sink-sql")
+	cmd.Env = append(os.Environ(), "PEERS_DATA="+dir)
+	if _, err := os.Stat(filepath.Join(dir, args[0], "port")); err != nil && os.Getenv("PEERS_PORT_BASE") == "" && args[1] == "start" {
+		if l, err := net.Listen("tcp", "127.0.0.1:0"); err == nil {
+			_, port, _ := net.SplitHostPort(l.Addr().String())
+			l.Close()
+			cmd.Env = append(cmd.Env, "PEERS_"+strings.ToUpper(args[0])+"_PORT="+port)
+		}
+	}
+	out, err := cmd.CombinedOutput()
+	return strings.TrimSpace(string(out)), err
+}
+
+func mustPeers(t testing.TB, args ...string) string {
 	t.Helper()
-	out, err := tryPeers(nil, args...)
+	out, err := peers(args...)
 	if err != nil {
 		t.Fatalf("peers %s: %v\n%s", strings.Join(args, " "), err, out)
 	}
 	return out
 }
 
-// tryPeers runs the tool in a folder of this package's own, next to those of others that run at once.
-func tryPeers(env []string, args ...string) (string, error) {
-	cmd := exec.Command("../../test/peers/peers", args...)
-	cmd.Env = append(append(os.Environ(), "PEERS_DATA="+filepath.Join(os.Getenv("PEERS_DATA"), "sink-sql")), env...)
-	out, err := cmd.CombinedOutput()
-	return strings.TrimSpace(string(out)), err
-}
-
 // servers runs a test on each.
 func servers(t *testing.T, test func(t *testing.T, d *database)) {
-	if os.Getenv("PEERS_DATA") == "" {
-		t.Fatal("PEERS_DATA is not set: the folder that the servers keep their data in")
+	for _, name := range serverNames() {
+		t.Run(name, func(t *testing.T) { test(t, opened(t, address(t, name))) })
 	}
-	for _, name := range []string{"postgres", "mariadb"} {
-		t.Run(name, func(t *testing.T) { test(t, serving(t, name)) })
-	}
-}
-
-// serving is a server that runs; where it was started for the test it is stopped behind it.
-func serving(t *testing.T, name string) *database {
-	t.Helper()
-	if _, err := tryPeers(nil, name, "status"); err != nil {
-		var env []string
-		if os.Getenv("PEERS_PORT_BASE") == "" {
-			_, port, _ := strings.Cut(flumetest.FreePort(t, "tcp"), ":")
-			env = []string{"PEERS_" + strings.ToUpper(name) + "_PORT=" + port}
-		}
-		if out, err := tryPeers(env, name, "start"); err != nil {
-			t.Fatal(out, err)
-		}
-		t.Cleanup(func() { peers(t, name, "stop") })
-	}
-	return opened(t, address(t, name))
 }
 
 func address(t *testing.T, name string) string {
-	_, rest, _ := strings.Cut(peers(t, name, "status"), "running, ")
+	_, rest, _ := strings.Cut(mustPeers(t, name, "status"), "running, ")
 	at, _, _ := strings.Cut(rest, ",")
 	if name == "postgres" {
 		return "postgres://sluice@" + at + "/postgres?sslmode=disable"
@@ -183,20 +207,21 @@ func TestConnectionsKilledUnderLoad(t *testing.T) {
 }
 
 func TestServerRestarted(t *testing.T) {
-	for _, name := range []string{"postgres", "mariadb"} {
+	for _, name := range serverNames() {
 		t.Run(name, func(t *testing.T) {
-			d := serving(t, name)
+			address := address(t, name)
+			d := opened(t, address)
 			d.bad()
 			k := d.sink(badColumns()...)
 			for i, end := range []string{"stop", "kill"} {
 				b := events(fmt.Sprintf(`{"id": %d, "name": "x"}`, i))
-				peers(t, name, end)
+				mustPeers(t, name, end)
 				for range 3 {
 					if err := k.Deliver(t.Context(), b); err == nil || sqldb.FaultOf(err) != sqldb.Broken {
 						t.Fatal(err)
 					}
 				}
-				peers(t, name, "start")
+				mustPeers(t, name, "start")
 				if err := k.Deliver(t.Context(), b); err != nil {
 					t.Fatal(err)
 				}

@@ -10,15 +10,11 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/sluice-io/sluice/flume"
 	"github.com/sluice-io/sluice/flumetest"
 	"github.com/sluice-io/sluice/internal/position"
 	"github.com/sluice-io/sluice/internal/sqldb"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // A database is one to test with: SQLite's in a file, or a server that test/peers has started.
 type database struct {
