@@ -103,7 +103,6 @@ func (s *Settings) connectMySQL(ctx context.Context, c *Conn, p Purpose, user, p
 	config.Logger = &mysql.NopLogger{}
 	config.MaxAllowedPacket = 0 // what the server says
 	config.ConnectionAttributes = "program_name:" + p.Name
-	config.RejectReadOnly = true
 	if err := config.Apply(mysql.Charset("utf8mb4", "")); err != nil {
 		return err
 	}

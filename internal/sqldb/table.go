@@ -138,7 +138,7 @@ func (c *Conn) describeMySQL(ctx context.Context, name Name, t *Table) error {
 
 func mysqlClass(name string) Class {
 	switch name {
-	case "tinyint", "smallint", "mediumint", "int", "bigint", "year":
+	case "tinyint", "smallint", "mediumint", "int", "bigint", "year", "bit":
 		return Integer
 	case "decimal", "float", "double":
 		return Number

@@ -3,6 +3,7 @@
 package sql
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -317,4 +318,19 @@ func TestExactlyOnceUnderLoad(t *testing.T) {
 		}
 		t.Log(n, "rows twice,", failures.Load(), "deliveries failed,", repeats.Load(), "repetitions were seen")
 	})
+}
+
+// A row that is too large for the server is bad, and does not stand in the way of others.
+func TestRowTooLarge(t *testing.T) {
+	d := opened(t, address(t, "mariadb"))
+	d.run("DROP TABLE IF EXISTS large", "CREATE TABLE large (id INT, body LONGTEXT)")
+	k := d.sink("sql.table = large", "sql.columns.id = %{id}", "sql.columns.body = body")
+	b := events("id=1 x", "id=2 x", "id=3 x")
+	b[1].Body = bytes.Repeat([]byte("x"), 40<<20)
+	for range 2 {
+		rejected(t, k.Deliver(t.Context(), b), map[int]string{1: "too large"})
+	}
+	if got := d.rows("SELECT id, count(*) FROM large GROUP BY id ORDER BY id"); got != "1 2, 3 2" {
+		t.Error(got)
+	}
 }
