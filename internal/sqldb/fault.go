@@ -121,7 +121,7 @@ func (r *reason) Error() string {
 func (r *reason) Unwrap() error { return r.error }
 
 var (
-	copyLine = regexp.MustCompile(`^COPY .*, \D*(\d+)`)
+	copyLine = regexp.MustCompile(`^COPY .*?, \D*?(\d+)`)
 	atRow    = regexp.MustCompile(` at row (\d+)`)
 )
 

@@ -88,7 +88,7 @@ def wait(count, way, address):
             begun = time.time()
         if most == int(count) - 1:
             break
-        time.sleep(0.01)
+        time.sleep(0.05)
     print("%.2f" % (time.time() - begun))
     cursor.execute("SELECT count(*) FROM speed")
     if cursor.fetchone()[0] != int(count):
