@@ -37,6 +37,7 @@ import (
 	kafkasink "github.com/sluice-io/sluice/sink/kafka"
 	"github.com/sluice-io/sluice/sink/logger"
 	"github.com/sluice-io/sluice/sink/null"
+	sqlsink "github.com/sluice-io/sluice/sink/sql"
 	thriftsink "github.com/sluice-io/sluice/sink/thrift"
 	defaultgroup "github.com/sluice-io/sluice/sinkgroup/default"
 	"github.com/sluice-io/sluice/sinkgroup/failover"
@@ -112,6 +113,7 @@ var Standard = agent.Kit{
 		kafkasink.Kind,
 		logger.Kind,
 		null.Kind,
+		sqlsink.Kind,
 		thriftsink.Kind,
 	}, refused[flume.Sink]("sink", refusedSinks)),
 	SinkProcessors: []flume.Kind[flume.SinkProcessor]{

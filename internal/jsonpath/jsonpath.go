@@ -96,6 +96,20 @@ func (p *Path) Find(text []byte) ([]byte, error) {
 	return value, nil
 }
 
+// Raw returns the value in a text as it is written there: a string with its quotes, null as null.
+func (p *Path) Raw(text []byte) ([]byte, error) {
+	s := scanner{text: text}
+	for _, step := range p.steps {
+		if err := s.enter(step); err != nil {
+			return nil, err
+		}
+	}
+	return s.value()
+}
+
+// Unquote returns the characters of a string that Raw has returned. Where nothing in it is escaped they are cut from it.
+func Unquote(s []byte) ([]byte, error) { return unquote(s) }
+
 // unquote returns the characters of a string.
 func unquote(s []byte) ([]byte, error) {
 	if bytes.IndexByte(s, '\\') < 0 {
