@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/sluice-io/sluice/internal/hdfs"
+	"github.com/sluice-io/sluice/internal/seqfile"
 	"github.com/sluice-io/sluice/internal/supervise"
 )
 
@@ -92,13 +93,14 @@ func (o *orphan) adopt(ctx context.Context, renamed func(final string) error) (s
 	if info.Size == 0 {
 		return "", o.files.Delete(ctx, o.inUse, false)
 	}
-	whole, err := o.measureFile(ctx, info.Size)
-	if err != nil {
+	whole, err := o.measure.whole(ctx, o.files, o.inUse, info.Size)
+	damaged := errors.Is(err, errDamaged) || errors.Is(err, seqfile.ErrNoSequenceFile) || errors.Is(err, seqfile.ErrSecondHeader)
+	if err != nil && !damaged {
 		return "", fmt.Errorf("reading %s: %w", o.inUse, err)
 	}
 	switch tail := info.Size - whole; {
-	case tail > longestTail:
-		o.log.Error("A file that was left open is damaged; it is kept as it is", "file", o.inUse, "bytes", info.Size, "whole", whole)
+	case damaged || tail > longestTail:
+		o.log.Error("A file that was left open is damaged; it is kept as it is", "file", o.inUse, "bytes", info.Size, "whole", whole, "error", err)
 	case whole == 0:
 		o.log.Warn("A file that was left open has no whole record and is removed", "file", o.inUse, "bytes", info.Size)
 		return "", o.files.Delete(ctx, o.inUse, false)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/sluice-io/sluice/conf"
 	"github.com/sluice-io/sluice/internal/escape"
+	"github.com/sluice-io/sluice/internal/hadoopcodec"
 	"github.com/sluice-io/sluice/internal/hdfs"
 	"github.com/sluice-io/sluice/internal/home"
 	"github.com/sluice-io/sluice/internal/javatime"
@@ -43,9 +44,10 @@ type Settings struct {
 	hsync                        bool
 	journalDir                   string
 
-	escapes escape.Options
-	dir     *escape.Template
-	base    *escape.Template
+	escapes     escape.Options
+	compression hadoopcodec.Codec
+	dir         *escape.Template
+	base        *escape.Template
 }
 
 // fileType is what the files of a sink are.
@@ -65,7 +67,7 @@ const (
 	text     writeFormat = "Text"
 )
 
-// asInFlume is the minBlockReplicas of a file that nobody has set.
+// unset is the minBlockReplicas of a file that nobody has set.
 const unset = -1
 
 // Declare implements conf.Settings.
@@ -81,7 +83,7 @@ func (s *Settings) Declare(d *conf.Decl) {
 	d.Int64(&s.rollCount, "hdfs.rollCount", 10, "After how many events the next one begins a new file; 0 is never.")
 	d.Seconds(&s.idle, "hdfs.idleTimeout", 0, "After how many seconds without an event a file is closed; 0 is never.")
 	d.BatchSize(&s.batchSize, "hdfs.batchSize", 100, "How many events are taken in one transaction; more, where more are there. What is taken is flushed before the channel commits.").AtLeast(1)
-	d.String(&s.codec, "hdfs.codeC", "", "How files are compressed, by the names of Hadoop's codecs: "+codecNames+". Of a SequenceFile the blocks are.")
+	d.String(&s.codec, "hdfs.codeC", "", "How files are compressed, by the names of Hadoop's codecs: "+hadoopcodec.Names+". Of a SequenceFile the blocks are.")
 	conf.Choice(d, &s.fileType, "hdfs.fileType", sequenceFile, "What the files are: SequenceFile (Hadoop's container of key and value, the timestamp and the body), DataStream (what the serializer makes) or CompressedStream (the same, compressed).",
 		sequenceFile, dataStream, compressedStream)
 	conf.Choice(d, &s.writeFormat, "hdfs.writeFormat", writable, "The class of a SequenceFile's values: Writable (bytes) or Text.", writable, text)
@@ -181,7 +183,7 @@ func (s *Settings) check() error {
 	if len(s.javaClass) > 0 {
 		warn("writeFormat."+s.javaClass[0].Key, "has no effect: it is a setting of a Java class")
 	}
-	return errors.Join(append(problems, s.checkCodec()...)...)
+	return errors.Join(append(problems, s.checkCodec())...)
 }
 
 func (s *Settings) rounding(warn func(key, text string)) error {
