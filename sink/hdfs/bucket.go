@@ -203,16 +203,19 @@ func (b *bucket) next(ctx context.Context, events flume.Batch) (int, error) {
 	}
 	var fresh shape
 	n, err := b.fit(ctx, &fresh, b.room(events))
-	if err == nil && n == 0 {
-		b.end()
-		fresh = shape{}
+	if err == nil && n == 0 { // it needs a file of its own, if one can have it
+		whole := b.file
+		b.file = nil
 		n, err = b.fit(ctx, &fresh, b.room(events))
-		if err == nil && n == 0 {
-			panic("BUG: an event does not fit into a new file")
+		if b.file = whole; err == nil {
+			b.end()
 		}
 	}
 	if err != nil {
 		return 0, err
+	}
+	if n == 0 {
+		panic("BUG: an event does not fit into a new file")
 	}
 	if b.file == nil {
 		if err := b.begin(ctx, fresh); err != nil {
@@ -302,12 +305,7 @@ func (b *bucket) begin(ctx context.Context, fresh shape) error {
 		return err
 	}
 	for {
-		e, err := b.nextEntry()
-		if err != nil {
-			k.gone()
-			k.ended()
-			return fmt.Errorf("noting a file that is begun: %w", err)
-		}
+		e := b.nextEntry()
 		f, err := b.files.Create(ctx, e.inUse, hdfs.CreateOptions{New: true})
 		refused := new(hdfs.RemoteError)
 		switch {
@@ -333,18 +331,14 @@ func (b *bucket) begin(ctx context.Context, fresh shape) error {
 }
 
 // nextEntry is the file to begin: the one that could not be made, or the next.
-func (b *bucket) nextEntry() (entry, error) {
+func (b *bucket) nextEntry() entry {
 	if b.tried == nil {
 		e := entry{root: b.place.root, measure: b.k.measure}
 		e.inUse, e.final = b.k.names(b.place, b.number.Add(1))
-		id, err := b.k.journal.begin(e)
-		if err != nil {
-			return entry{}, err
-		}
-		e.id = id
+		e.id = b.k.note(e)
 		b.tried, b.doubt = &e, false
 	}
-	return *b.tried, nil
+	return *b.tried
 }
 
 // arm lets the file end when its time is over.

@@ -3,7 +3,6 @@ package hdfs
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"log/slog"
 	"time"
@@ -156,9 +155,7 @@ func (k *sink) rename(ctx context.Context, e *ending) error {
 			return err
 		}
 		e.final = k.another(e)
-		if err := k.journal.rename(e.id, e.final); err != nil {
-			return fmt.Errorf("noting another name for %s: %w", e.inUse, err)
-		}
+		k.noteName(e.id, e.final)
 	}
 }
 
@@ -166,11 +163,4 @@ func (k *sink) rename(ctx context.Context, e *ending) error {
 func (k *sink) another(e *ending) string {
 	_, final := k.names(e.bucket.place, e.bucket.number.Add(1))
 	return final
-}
-
-// settled notes that a file is where it belongs, or gone.
-func (k *sink) settled(e entry) {
-	if err := k.journal.done(e.id); err != nil {
-		k.log.Warn("The list of open files cannot be written; the next start looks for a file that is done", "file", e.final, "error", err)
-	}
 }

@@ -326,7 +326,7 @@ func (c *cluster) open(t testing.TB, disk *vfs.Memory, settings ...string) *rig 
 	if problems.Fatal() {
 		t.Fatal(problems)
 	}
-	k, err := openOn(t.Context(), plan.Settings.(*Settings), env.Env, hdfs.NewConf(), disk, func(string) (hdfs.FS, error) { return c, nil })
+	k, err := openOn(plan.Settings.(*Settings), env.Env, hdfs.NewConf(), disk, func(string) (hdfs.FS, error) { return c, nil })
 	if err != nil {
 		t.Fatal(err)
 	}

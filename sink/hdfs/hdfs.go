@@ -32,6 +32,7 @@ type sink struct {
 	extension  string // of final names, with its dot
 	durability hdfs.Durability
 	journal    *journal // nil: there is none
+	noting     supervise.Trouble
 	conf       *hdfs.Conf
 	openFS     func(root string) (hdfs.FS, error)
 	formats    formats
@@ -95,8 +96,11 @@ func open(ctx context.Context, s *Settings, env flume.Env) (flume.Sink, error) {
 	if err != nil {
 		return nil, err
 	}
+	host := escape.LocalHost(ctx)
+	s.dir.Resolve(host)
+	s.base.Resolve(host)
 	o := hdfs.Options{Conf: conf, ProxyUser: s.proxyUser, Login: login, CallTimeout: s.callTimeout, Log: env.Log}
-	k, err := openOn(ctx, s, env, conf, vfs.OS{}, func(root string) (hdfs.FS, error) { return hdfs.Open(root, o) })
+	k, err := openOn(s, env, conf, vfs.OS{}, func(root string) (hdfs.FS, error) { return hdfs.Open(root, o) })
 	if err != nil {
 		closeLogin()
 		return nil, err
@@ -115,13 +119,14 @@ func (k *withLogin) Close() error {
 	return k.sink.Close()
 }
 
-func openOn(ctx context.Context, s *Settings, env flume.Env, conf *hdfs.Conf, disk vfs.FS, openFS func(root string) (hdfs.FS, error)) (*sink, error) {
+func openOn(s *Settings, env flume.Env, conf *hdfs.Conf, disk vfs.FS, openFS func(root string) (hdfs.FS, error)) (*sink, error) {
 	k := &sink{
 		settings: s, log: env.Log, conf: conf, openFS: openFS, measure: s.measure(),
 		hands: make(chan struct{}, endingsMost), slots: make(chan struct{}, s.maxOpenFiles+endingsMost),
 		systems: map[string]hdfs.FS{}, buckets: map[string]*list.Element{}, used: list.New(),
 		created: env.Counter("ConnectionCreatedCount"), closed: env.Counter("ConnectionClosedCount"), failed: env.Counter("ConnectionFailedCount"),
 	}
+	k.noting = supervise.Trouble{Log: k.log, Failing: "The list of open files cannot be written; those that a crash leaves are not found by the next start", Over: "The list of open files is written again"}
 	var err error
 	if k.formats, err = s.newFormats(conf); err != nil {
 		return nil, err
@@ -130,16 +135,13 @@ func openOn(ctx context.Context, s *Settings, env flume.Env, conf *hdfs.Conf, di
 	if s.suffix != "" {
 		k.extension = s.suffix
 	}
-	host := escape.LocalHost(ctx)
-	s.dir.Resolve(host)
-	s.base.Resolve(host)
 	if err := k.checkPath(); err != nil {
 		return nil, err
 	}
 	k.journal, k.orphans, err = openJournal(disk, s.journalDir, env.Agent+"."+env.Name)
 	if err != nil {
 		k.journal = nil
-		k.log.Warn("There is no list of open files: those that a crash leaves are not found by the next start", "error", err)
+		k.noting.Report(slog.LevelWarn, err, 0)
 	}
 	if s.hsync {
 		k.durability = hdfs.Hsync
@@ -322,6 +324,30 @@ func (k *sink) fileSystem(root string) (hdfs.FS, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.system(root)
+}
+
+// note writes a file that is to be begun into the journal and returns its id there; 0: it is not in it. Events do not wait
+// for a local disk that is full.
+func (k *sink) note(e entry) int64 {
+	id, err := k.journal.begin(e)
+	if k.noted(err); err != nil {
+		return 0
+	}
+	return id
+}
+
+// noteName notes another final name.
+func (k *sink) noteName(id int64, final string) { k.noted(k.journal.rename(id, final)) }
+
+// settled notes that a file is where it belongs, or gone.
+func (k *sink) settled(e entry) { k.noted(k.journal.done(e.id)) }
+
+func (k *sink) noted(err error) {
+	if err != nil {
+		k.noting.Report(slog.LevelWarn, err, 0)
+	} else if k.journal != nil {
+		k.noting.End()
+	}
 }
 
 // system is the file system with this root.

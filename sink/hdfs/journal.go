@@ -227,7 +227,7 @@ func (j *journal) begin(e entry) (int64, error) {
 
 // rename notes another final name.
 func (j *journal) rename(id int64, final string) error {
-	if j == nil {
+	if j == nil || id == 0 {
 		return nil
 	}
 	j.mu.Lock()
@@ -240,7 +240,7 @@ func (j *journal) rename(id int64, final string) error {
 
 // done notes that there is nothing left to do. It need not be safe: doing it once more finds nothing.
 func (j *journal) done(id int64) error {
-	if j == nil {
+	if j == nil || id == 0 {
 		return nil
 	}
 	j.mu.Lock()

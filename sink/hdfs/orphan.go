@@ -71,7 +71,7 @@ func (k *sink) adoptOne(ctx context.Context, e entry) (final string, err error) 
 		return "", err
 	}
 	o := orphan{entry: e, files: files, log: k.log}
-	return o.adopt(ctx, func(final string) error { return k.journal.rename(e.id, final) })
+	return o.adopt(ctx, func(final string) { k.noteName(e.id, final) })
 }
 
 // An orphan is a file in use that nobody writes to.
@@ -82,7 +82,7 @@ type orphan struct {
 }
 
 // adopt closes it and gives it its final name, which it returns; empty: there is nothing in it, or it is not there.
-func (o *orphan) adopt(ctx context.Context, renamed func(final string) error) (string, error) {
+func (o *orphan) adopt(ctx context.Context, renamed func(final string)) (string, error) {
 	info, err := o.files.Recover(ctx, o.inUse)
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil
@@ -119,9 +119,7 @@ func (o *orphan) adopt(ctx context.Context, renamed func(final string) error) (s
 			return o.final, err
 		}
 		o.final = nextName(o.final)
-		if err := renamed(o.final); err != nil {
-			return "", err
-		}
+		renamed(o.final)
 	}
 }
 

@@ -147,16 +147,8 @@ func (s *Settings) check() error {
 	if s.base, err = escape.Parse(s.prefix, s.escapes); err != nil {
 		problem("hdfs.filePrefix", err)
 	}
-	if scheme, _, ok := strings.Cut(s.path, ":/"); ok && !strings.ContainsAny(scheme, "/%") {
-		root, _, err := hdfs.Split(s.path, hdfs.NewConf())
-		if err == nil {
-			err = schemes(root)
-		} else if scheme == "hdfs" {
-			err = nil // the Hadoop configuration may name the NameNode
-		}
-		if err != nil {
-			problem("hdfs.path", err)
-		}
+	if err := s.checkRoot(); err != nil {
+		problem("hdfs.path", err)
 	}
 	for _, x := range [][2]string{{"fileSuffix", s.suffix}, {"inUsePrefix", s.inUsePrefix}, {"inUseSuffix", s.inUseSuffix}} {
 		if strings.ContainsAny(x[1], "/\x00\n") {
@@ -184,6 +176,21 @@ func (s *Settings) check() error {
 		warn("writeFormat."+s.javaClass[0].Key, "has no effect: it is a setting of a Java class")
 	}
 	return errors.Join(append(problems, s.checkCodec())...)
+}
+
+// checkRoot looks at what the path begins with, as far as that is known.
+func (s *Settings) checkRoot() error {
+	if strings.HasPrefix(s.path, "%") {
+		return nil
+	}
+	root, _, err := hdfs.Split(s.path, hdfs.NewConf())
+	switch {
+	case err == nil && !strings.HasPrefix(s.path, "/"):
+		return schemes(root)
+	case strings.HasPrefix(s.path, "hdfs:"): // the Hadoop configuration may name the NameNode
+		return nil
+	}
+	return err
 }
 
 func (s *Settings) rounding(warn func(key, text string)) error {
