@@ -28,6 +28,7 @@ type Settings struct {
 	fileType                     fileType
 	writeFormat                  writeFormat
 	javaClass                    conf.Values
+	flumeFormat                  string
 	maxOpenFiles, minReplicas    int
 	threads, timerThreads        int
 	callTimeout                  time.Duration
@@ -87,6 +88,7 @@ func (s *Settings) Declare(d *conf.Decl) {
 	conf.Choice(d, &s.fileType, "hdfs.fileType", sequenceFile, "What the files are: SequenceFile (Hadoop's container of key and value, the timestamp and the body), DataStream (what the serializer makes) or CompressedStream (the same, compressed).",
 		sequenceFile, dataStream, compressedStream)
 	conf.Choice(d, &s.writeFormat, "hdfs.writeFormat", writable, "The class of a SequenceFile's values: Writable (bytes) or Text.", writable, text)
+	d.String(&s.flumeFormat, "hdfs.useFlumeEventFormat", "", "Is no setting of this sink and has no effect.")
 	d.Rest(&s.javaClass, "writeFormat.", "Settings of a Java class for hdfs.writeFormat; they have no effect.")
 	d.Int(&s.maxOpenFiles, "hdfs.maxOpenFiles", 5000, "How many files are open at most; the one that was used longest ago is closed for one more.").AtLeast(1)
 	d.Int(&s.minReplicas, "hdfs.minBlockReplicas", unset, "How many DataNodes must hold what is written, else the file is closed and a new one begun. Without it: as many as the file had when it was begun.").AtLeast(unset).
@@ -171,6 +173,9 @@ func (s *Settings) check() error {
 	}
 	if (s.principal == "") != (s.keytab == "") {
 		problem("hdfs.kerberosPrincipal", errors.New("it and hdfs.kerberosKeytab need each other"))
+	}
+	if s.flumeFormat != "" {
+		warn("hdfs.useFlumeEventFormat", "has no effect, here as in Flume; useFlumeEventFormat is a setting of the Kafka source and sink")
 	}
 	if len(s.javaClass) > 0 {
 		warn("writeFormat."+s.javaClass[0].Key, "has no effect: it is a setting of a Java class")
