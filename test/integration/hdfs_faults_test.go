@@ -4,7 +4,9 @@ package integration
 
 import (
 	"bytes"
+	"compress/gzip"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -54,9 +56,13 @@ func (l *landing) finish(t *testing.T, rules oracle.Rules) {
 	}
 	acked, _ := l.ledger.Count()
 	harness.Eventually(t, 3*time.Minute, "the channel is empty and no file is in use", func() error {
+		behind, err := stage.Broker.Lag(t.Context(), hdfsAgent, hdfsTopic)
+		if err != nil || behind > 0 {
+			return fmt.Errorf("%d events are in Kafka: %w", behind, err)
+		}
 		n, err := l.Metric("CHANNEL.c1", "ChannelSize")
 		if err != nil || n != "0" {
-			return fmt.Errorf("%s events are in the channel, %w", n, err)
+			return fmt.Errorf("%s events are in the channel: %w", n, err)
 		}
 		lag := 0
 		for _, name := range l.h.Files(t, l.dir) {
@@ -77,6 +83,9 @@ func (l *landing) finish(t *testing.T, rules oracle.Rules) {
 			t.Errorf("%s is left in use", name)
 		}
 		text := l.h.Read(t, name)
+		if strings.HasSuffix(name, ".gz") {
+			text = gunzip(t, name, text)
+		}
 		bytesRead += len(text)
 		if len(text) == 0 || text[len(text)-1] != '\n' {
 			t.Errorf("%s ends within a line, or is empty", name)
@@ -93,6 +102,20 @@ func (l *landing) finish(t *testing.T, rules oracle.Rules) {
 	if bad := slices.DeleteFunc(l.Errors(t), func(line string) bool { return strings.Contains(line, "still") }); len(bad) > 0 {
 		t.Errorf("%d errors in the log:\n%s", len(bad), strings.Join(bad[:min(5, len(bad))], "\n"))
 	}
+}
+
+func gunzip(t *testing.T, name string, data []byte) []byte {
+	t.Helper()
+	r, err := gzip.NewReader(bytes.NewReader(data))
+	if err != nil {
+		t.Errorf("reading %s: %v", name, err)
+		return nil
+	}
+	text, err := io.ReadAll(r)
+	if err != nil {
+		t.Errorf("reading %s: %v", name, err)
+	}
+	return text
 }
 
 // DataNodes are killed one after the other under load, and the NameNode once. Nothing is lost, and no file stays in use.
