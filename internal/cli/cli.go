@@ -55,6 +55,8 @@ func commands() []command {
 		{name: "check", usage: "FILE...", summary: "Reports everything that is wrong with configurations; runs nothing.", options: checkOptions(), run: runCheck},
 		{name: "channel", usage: "inspect|verify|repair|drain|export DIR...", summary: "Looks at a file channel, repairs it, takes its events out.",
 			actions: channelActions(), statuses: "0 done, and nothing is damaged; 1 damage was found, or events were set aside; 2 it could not be done", options: channelOptions(), run: runChannel},
+		{name: "hdfs", usage: "orphans -f FILE [-n NAME] [--adopt]", summary: "Finds the files in use that HDFS sinks have left, and closes them.",
+			actions: hdfsActions(), options: hdfsOptions(), run: runHDFS},
 		{name: "tool", usage: "FCINTEGRITYTOOL -l DIR[,DIR...]", summary: "Flume's integrity tool: checks the data files of a file channel.", options: toolOptions(), run: runTool},
 		{name: "help", usage: "[COMMAND | KIND | TYPE]", summary: "Describes commands and components: help sinks, help kafka-sink.", run: runHelp},
 		{name: "version", summary: "Prints the version.", run: runVersion},
