@@ -68,10 +68,16 @@ func (h *HDFS) Do(t testing.TB, args ...string) {
 	}
 }
 
-// Text is what Hadoop's own shell makes of files, decompressed and taken out of their containers.
+// Text is what Hadoop's own shell makes of files, decompressed and taken out of their containers. It needs a jar for LZ4,
+// which Kafka has and Hadoop has not.
 func (h *HDFS) Text(t testing.TB, pattern ...string) string {
 	t.Helper()
-	out, err := h.stage.PeersOutput(t, 2*time.Minute, append([]string{"hdfs", "fs", "-text"}, pattern...)...)
+	lz4, err := filepath.Glob(filepath.Join(peersHome(), "kafka", "lib", "lz4-java-*.jar"))
+	if err != nil || len(lz4) == 0 {
+		t.Fatalf("Kafka has no jar for LZ4: %v", err)
+	}
+	args := []string{"PEERS_CP=" + lz4[0], filepath.Join(h.stage.Root, "test", "peers", "peers"), "hdfs", "fs", "-text"}
+	out, err := h.stage.Run(t, 2*time.Minute, "env", append(args, pattern...)...)
 	if err != nil {
 		t.Errorf("hdfs fs -text %s: %v", pattern, err)
 	}
