@@ -104,7 +104,7 @@ func oldZone(name string) string {
 		return "Asia/Shanghai"
 	case "EAT":
 		return "Africa/Addis_Ababa"
-	case "ECT":
+	case "ECT": //nolint:misspell // Java's name
 		return "Europe/Paris"
 	case "IET":
 		return "America/Indiana/Indianapolis"

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -237,9 +238,10 @@ func TestParking(t *testing.T) {
 func TestUnclaimed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := start(t, roll0...)
-		slow := true
+		var slow atomic.Bool
+		slow.Store(true)
 		r.cluster.slow = func(call string) time.Duration {
-			if slow && strings.HasPrefix(call, "flush") {
+			if slow.Load() && strings.HasPrefix(call, "flush") {
 				return time.Minute
 			}
 			return 0
@@ -247,7 +249,7 @@ func TestUnclaimed(t *testing.T) {
 		if n := len(r.pending(t, to("x", "1", "2"))); n != 2 {
 			t.Fatal(n)
 		}
-		slow = false
+		slow.Store(false)
 		time.Sleep(2 * time.Minute)
 		r.put(t, to("x", "3"))
 		r.put(t, slices.Concat(to("x", "1", "2", "4")))

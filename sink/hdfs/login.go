@@ -16,8 +16,8 @@ func (s *Settings) login(ctx context.Context, c *hdfs.Conf) (hdfs.Login, func(),
 		return nil, func() {}, nil
 	}
 	principal := s.principal
-	if strings.Contains(principal, "_HOST") {
-		principal = strings.Replace(principal, "_HOST", strings.ToLower(escape.LocalHost(ctx).FQDN), 1)
+	if user, realm, ok := strings.Cut(principal, "_HOST"); ok {
+		principal = user + strings.ToLower(escape.LocalHost(ctx).FQDN) + realm
 	}
 	k, err := hdfs.NewKerberos(hdfs.KerberosOptions{Principal: principal, KeyTab: s.keytab, Protections: c.Strings("hadoop.rpc.protection")})
 	if err != nil {

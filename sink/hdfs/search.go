@@ -48,7 +48,7 @@ func (s *Settings) Orphans(ctx context.Context, log *slog.Logger, adopt bool, ol
 	if err != nil {
 		return err
 	}
-	defer files.Close()
+	defer func() { _ = files.Close() }() // nothing is open
 	open, err := openHere(vfs.OS{}, s.journalDir)
 	if err != nil {
 		return err

@@ -35,6 +35,13 @@ func (m measure) whole(ctx context.Context, files hdfs.FS, name string, size int
 		return size, nil
 	case lines:
 		return lastLine(ctx, files, name, size)
+	case containers:
+		r, err := files.Open(ctx, name, 0)
+		if err != nil {
+			return 0, err
+		}
+		defer r.Close()
+		return lastBlock(r)
 	case sequences:
 		tail, err := seqfile.Scan(func(offset int64) (io.ReadCloser, error) { return files.Open(ctx, name, offset) })
 		if err != nil {
@@ -48,18 +55,15 @@ func (m measure) whole(ctx context.Context, files hdfs.FS, name string, size int
 		}
 		return tail.Whole, nil
 	}
+	codec, err := hadoopcodec.Find(string(m))
+	if err != nil {
+		return 0, fmt.Errorf("%w: nobody knows what %q files are", errDamaged, m)
+	}
 	r, err := files.Open(ctx, name, 0)
 	if err != nil {
 		return 0, err
 	}
 	defer r.Close()
-	if m == containers {
-		return lastBlock(r)
-	}
-	codec, err := hadoopcodec.Find(string(m))
-	if err != nil {
-		return 0, fmt.Errorf("%w: nobody knows what %q files are", errDamaged, m)
-	}
 	members := hadoopcodec.NewReader(codec, r)
 	defer members.Close()
 	if _, err := io.Copy(io.Discard, members); err != nil && !errors.Is(err, hadoopcodec.ErrTorn) {
