@@ -55,7 +55,7 @@ type journal struct {
 const mostJournals = 64
 
 // compactAt is the number of lines, beside those of open files, at which the journal is written anew.
-const compactAt = 10_000
+const compactAt = 2000
 
 // openJournal opens the first journal that is free. What it and those of processes that are gone have is left over.
 func openJournal(on vfs.FS, dir, name string) (*journal, []entry, error) {
