@@ -9,6 +9,8 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sluice-io/sluice/internal/hdfs"
@@ -21,6 +23,9 @@ import (
 
 // longestTail bounds what is cut off: nobody writes more without a flush. What is longer is damage, not a rest.
 const longestTail = 256 << 20
+
+// adoptAtOnce bounds the orphans that are seen to at a time: taking a lease is waiting.
+const adoptAtOnce = 16
 
 // leave makes a file an orphan of this process.
 func (k *sink) leave(e entry) {
@@ -37,26 +42,32 @@ func (k *sink) adopt() {
 		waiting := k.orphans
 		k.orphans = nil
 		k.mu.Unlock()
-		var adopted, removed int
-		for i, e := range waiting {
-			final, err := k.adoptOne(k.live, e)
-			if k.live.Err() != nil {
-				return // the journal has them
-			}
-			switch {
-			case err != nil:
-				k.leave(waiting[i])
-				trouble.Report(slog.LevelWarn, err, k.settings.retryInterval)
-				continue
-			case final == "":
-				removed++
-			default:
-				adopted++
-			}
-			k.settled(e)
+		var adopted, removed atomic.Int64
+		var work sync.WaitGroup
+		hands := make(chan struct{}, adoptAtOnce)
+		for _, e := range waiting {
+			hands <- struct{}{}
+			work.Go(func() {
+				defer func() { <-hands }()
+				final, err := k.adoptOne(k.live, e)
+				switch {
+				case k.live.Err() != nil:
+					return // the journal has it
+				case err != nil:
+					k.leave(e)
+					trouble.Report(slog.LevelWarn, err, k.settings.retryInterval)
+					return
+				case final == "":
+					removed.Add(1)
+				default:
+					adopted.Add(1)
+				}
+				k.settled(e)
+			})
 		}
-		if adopted+removed > 0 {
-			k.log.Info("Files that were left open are closed and have their final names", "files", adopted, "removed", removed)
+		work.Wait()
+		if adopted.Load()+removed.Load() > 0 {
+			k.log.Info("Files that were left open are closed and have their final names", "files", adopted.Load(), "removed", removed.Load())
 			trouble.End()
 		}
 		if supervise.Sleep(k.live, k.settings.retryInterval) != nil {

@@ -31,7 +31,10 @@ const (
 // HDFS starts the cluster, or what is missing of it. Agents that start later read its configuration.
 func (s *Stage) HDFS(t testing.TB) *HDFS {
 	t.Helper()
-	if out, err := s.Peers(t, 4*time.Minute, "hdfs", "start", "--datanodes", "3", "--replication", "2"); err != nil {
+	out, err := s.Peers(t, 4*time.Minute, "hdfs", "start", "--datanodes", "3", "--replication", "2",
+		"--set", "dfs.blocksize=1048576", // a DataNode sets a block of disk aside for each open file
+		"--set", "dfs.datanode.max.transfer.threads=12288")
+	if err != nil {
 		t.Fatalf("starting HDFS: %v\n%s", err, out)
 	}
 	h := &HDFS{Root: "hdfs://127.0.0.1:" + strconv.Itoa(s.base+hdfsPort), stage: s}
