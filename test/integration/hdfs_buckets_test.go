@@ -27,12 +27,12 @@ func TestHDFSManyBuckets(t *testing.T) {
 	port := stage.Port(t)
 	conf := harness.Conf("a1.sources = r1\na1.channels = c1\na1.sinks = k1\n").
 		SetAll("a1.sources.r1.", [][2]string{{"type", "avro"}, {"bind", "127.0.0.1"}, {"port", fmt.Sprint(port)}, {"channels", "c1"}}).
-		SetAll("a1.channels.c1.", [][2]string{{"type", "memory"}, {"capacity", "20000"}, {"transactionCapacity", "2000"}}).
+		SetAll("a1.channels.c1.", [][2]string{{"type", "memory"}, {"capacity", "20000"}, {"transactionCapacity", "2000"}, {"keep-alive", "90"}}).
 		SetAll("a1.sinks.k1.", [][2]string{{"type", "hdfs"}, {"channel", "c1"}, {"hdfs.path", h.Root + dir + "/%{b}"}, {"hdfs.fileType", "DataStream"},
 			{"hdfs.rollInterval", "0"}, {"hdfs.rollCount", "0"}, {"hdfs.rollSize", "0"}, {"hdfs.batchSize", "1000"}})
 	a := stage.Agent(t, harness.Sluice, "a1", "many", conf)
 	a.Start(t)
-	cl, err := client.Open(client.Options{Address: fmt.Sprintf("127.0.0.1:%d", port)})
+	cl, err := client.Open(client.Options{Address: fmt.Sprintf("127.0.0.1:%d", port), ConnectTimeout: 2 * time.Minute, RequestTimeout: 2 * time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +45,7 @@ func TestHDFSManyBuckets(t *testing.T) {
 			b[i] = flume.Event{Headers: flume.Headers{{Key: "b", Value: strconv.Itoa(sent % buckets)}}, Body: fmt.Appendf(nil, "%08d %s", sent, strings.Repeat("x", size-10))}
 			sent++
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute) // files are opened as fast as the DataNodes can
 		at := time.Now()
 		err := cl.AppendBatch(ctx, b)
 		cancel()
@@ -57,7 +57,7 @@ func TestHDFSManyBuckets(t *testing.T) {
 		}
 		most = max(most, resident(t, a.PID()))
 	}
-	harness.Eventually(t, time.Minute, "all events are delivered", func() error {
+	harness.Eventually(t, 2*time.Minute, "all events are delivered", func() error {
 		n, err := a.Metric("SINK.k1", "EventDrainSuccessCount")
 		if err == nil && n != fmt.Sprint(sent) {
 			err = fmt.Errorf("%s of %d", n, sent)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -36,7 +37,7 @@ func land(t *testing.T, name string, rate int, settings ...[2]string) *landing {
 	stage.Broker.Fresh(t, 2, hdfsTopic)
 	stage.Broker.FreshGroup(t, hdfsAgent, hdfsTopic)
 	conf := kafkaToHDFS(t, h, l.dir).Set(hdfsSink+"hdfs.path", h.Root+l.dir+"/%{partition}").Set(hdfsAgent+".sources.s1.useFlumeEventFormat", "false").
-		SetAll(hdfsAgent+".channels.c1.", harness.FileChannel(fresh(t, "c1"), nil, [2]string{"capacity", "200000"}, [2]string{"transactionCapacity", "1000"})).
+		SetAll(hdfsAgent+".channels.c1.", harness.FileChannel(fresh(t, "c1"), nil, [2]string{"capacity", "200000"}, [2]string{"transactionCapacity", "50000"})).
 		SetAll(hdfsSink, [][2]string{{"hdfs.rollInterval", "5"}, {"hdfs.rollSize", "2000000"}, {"hdfs.callTimeout", "10000"}, {"hdfs.retryInterval", "5"}}).
 		SetAll(hdfsSink, settings)
 	l.Agent = stage.Agent(t, harness.Sluice, hdfsAgent, "hdfs", conf)
@@ -136,6 +137,41 @@ func TestHDFSNodesKilled(t *testing.T) {
 	}
 	time.Sleep(5 * time.Second)
 	l.finish(t, oracle.Rules{Duplicates: oracle.AnyDuplicates, AnyKey: true})
+}
+
+// One directory is over its quota for a while, then the NameNode is in safe mode: the other directory goes on meanwhile,
+// and in the end nothing is lost.
+func TestHDFSQuotaAndSafeMode(t *testing.T) {
+	l := land(t, "quota", 1000, [2]string{"hdfs.rollSize", "200000"})
+	for _, lane := range []string{"0", "1"} {
+		harness.Eventually(t, 30*time.Second, "there is a directory", func() error {
+			_, err := l.h.FS.Stat(t.Context(), l.dir+"/"+lane)
+			return err
+		})
+	}
+	delivered := func() (n int) {
+		text, err := l.Metric("SINK.k1", "EventDrainSuccessCount")
+		if err == nil {
+			n, err = strconv.Atoi(text)
+		}
+		if err != nil {
+			t.Error(err)
+		}
+		return n
+	}
+	l.h.Do(t, "admin", "-setSpaceQuota", "1m", l.dir+"/1")
+	time.Sleep(3 * time.Second)
+	before := delivered()
+	time.Sleep(5 * time.Second)
+	if n := delivered() - before; n < 500 {
+		t.Errorf("%d events were delivered in 5 s while one of two directories was full", n)
+	}
+	l.h.Do(t, "admin", "-clrSpaceQuota", l.dir+"/1")
+	l.h.Do(t, "admin", "-safemode", "enter")
+	time.Sleep(5 * time.Second)
+	l.h.Do(t, "admin", "-safemode", "leave")
+	time.Sleep(3 * time.Second)
+	l.finish(t, oracle.Rules{AnyKey: true})
 }
 
 // The agent is killed again and again under load. Nothing is lost; what comes twice is what was flushed and not committed;
