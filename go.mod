@@ -4,7 +4,6 @@ go 1.26.0
 
 require (
 	github.com/apache/thrift v0.25.0
-	github.com/dsnet/compress v0.0.1
 	github.com/twmb/avro v1.9.0
 	github.com/twmb/franz-go v1.22.2
 	github.com/twmb/franz-go/pkg/kadm v1.19.0

@@ -14,6 +14,7 @@ type Writer struct {
 	crc    uint32 // of what the block stands for
 	run    int    // how often last was seen at the end of the input, 0 to 255
 	last   byte
+	table  [256]uint32 // of the CRC
 	bits   bitWriter
 	sorter sorter
 	coding coding
@@ -26,7 +27,7 @@ const (
 
 // NewWriter makes a Writer to dst.
 func NewWriter(dst io.Writer) *Writer {
-	w := new(Writer)
+	w := &Writer{table: makeCRCTable()}
 	w.Reset(dst)
 	return w
 }
@@ -63,7 +64,7 @@ func (w *Writer) Write(p []byte) (int, error) {
 func (w *Writer) endRun() {
 	crc := w.crc
 	for i := range w.run {
-		crc = crc<<8 ^ crcTable[byte(crc>>24)^w.last]
+		crc = crc<<8 ^ w.table[byte(crc>>24)^w.last]
 		if i < 4 {
 			w.block = append(w.block, w.last)
 		}
@@ -142,8 +143,6 @@ func (b *bitWriter) write(count uint, v uint64) {
 		b.out = append(b.out, byte(b.hold>>b.n))
 	}
 }
-
-var crcTable = makeCRCTable()
 
 // makeCRCTable is of the polynomial of IEEE 802.3, the highest bit first.
 func makeCRCTable() (table [256]uint32) {

@@ -3,6 +3,7 @@ package bzip2
 import (
 	"bytes"
 	"compress/bzip2"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"slices"
@@ -37,7 +38,7 @@ func roundTrip(t testing.TB, w *Writer, p []byte) {
 func TestRotations(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	var s sorter
-	for i := range 20_000 {
+	for i := range 10_000 {
 		p := make([]byte, 1+r.IntN(60))
 		letters := 1 + r.IntN(4)
 		for j := range p {
@@ -85,10 +86,10 @@ func TestRoundTrip(t *testing.T) {
 	}
 	r.Shuffle(len(skewed), func(i, j int) { skewed[i], skewed[j] = skewed[j], skewed[i] })
 	for _, p := range [][]byte{nil, {0}, {255}, []byte("banana"), random, random[:255], fibonacci, skewed,
-		make([]byte, 5_000_000), bytes.Repeat([]byte("ab"), 700_000), bytes.Repeat([]byte("aaaab"), 300_000)} {
+		make([]byte, 2_000_000), bytes.Repeat([]byte("ab"), 700_000), bytes.Repeat([]byte("aaaab"), 300_000)} {
 		roundTrip(t, w, p)
 	}
-	for n := range 1100 {
+	for n := range 300 { // the ends of runs
 		roundTrip(t, w, bytes.Repeat([]byte{'x'}, n))
 	}
 	if got := compress(t, w); string(got) != "BZh9\x17\x72\x45\x38\x50\x90\x00\x00\x00\x00" {
@@ -102,4 +103,31 @@ func FuzzRoundTrip(f *testing.F) {
 	f.Fuzz(func(t *testing.T, p []byte, times uint16) {
 		roundTrip(t, NewWriter(io.Discard), bytes.Repeat(p, 1+int(times)%400))
 	})
+}
+
+// BenchmarkStream compresses a log in streams of several sizes.
+func BenchmarkStream(b *testing.B) {
+	r := rand.New(rand.NewPCG(1, 2))
+	var log bytes.Buffer
+	for log.Len() < 4_000_000 {
+		fmt.Fprintf(&log, "10.%d.%d.%d - - [21/Nov/2026:21:%02d:%02d +0000] \"GET /api/v1/users/%d HTTP/1.1\" %d %d\n", r.IntN(4), r.IntN(256), r.IntN(256), r.IntN(60), r.IntN(60), r.IntN(1e6), []int{200, 304, 404}[r.IntN(3)], r.IntN(50_000))
+	}
+	for _, n := range []int{500, 40_000, 4_000_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			w := NewWriter(io.Discard)
+			p := log.Bytes()[:n]
+			b.SetBytes(int64(n))
+			b.ReportAllocs()
+			for b.Loop() {
+				w.Reset(io.Discard)
+				if _, err := w.Write(p); err != nil {
+					b.Fatal(err)
+				}
+				if err := w.Close(); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(len(compress(b, w, p))), "bytes")
+		})
+	}
 }

@@ -1,13 +1,13 @@
 package bzip2
 
 const (
-	maxSymbols   = 258 // two for runs, 255 places, the end
-	groupSize    = 50
-	maxTables    = 6
-	maxBits      = 17 // decoders take 20
-	passes       = 4
-	costLeft     = 0 // in the first guess, of a symbol that a table is for
-	costElsewise = 15
+	maxSymbols  = 258 // two for runs, 255 places, the end
+	groupSize   = 50
+	maxTables   = 6
+	maxBits     = 17 // decoders take 20
+	passes      = 4
+	costInside  = 0 // in the first guess, of a symbol that a table is for
+	costOutside = 15
 )
 
 // A coding turns sorted bytes into symbols and these into bits.
@@ -154,9 +154,9 @@ func (c *coding) guess(alphabet int) (tables int) {
 			has -= counts[to]
 		}
 		for s := range alphabet {
-			c.lengths[t-1][s] = costElsewise
+			c.lengths[t-1][s] = costOutside
 			if s >= from && s < to {
-				c.lengths[t-1][s] = costLeft
+				c.lengths[t-1][s] = costInside
 			}
 		}
 		left -= has

@@ -9,6 +9,17 @@
 // takes the next file, and needs one state for each of its goroutines. The pool keeps so many; more than that may be
 // lent, and are the garbage collector's afterwards.
 //
+// # Memory
+//
+// A Writer is 64 bytes. A state, with 43 kB in a member, and at most:
+//
+//	default, deflate, gzip    1 MB   1 MB
+//	bzip2                    80 kB   9 MB, which it takes when the member ends
+//	snappy, lz4             100 kB   0.6 MB, or three times the longest write
+//	zstandard               1.4 MB   2.6 MB
+//
+// Once there is a state, a member takes no allocation.
+//
 // # Formats
 //
 //	default, deflate  .deflate  zlib streams (RFC 1950)

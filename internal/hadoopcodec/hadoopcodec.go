@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-
-	"github.com/klauspost/compress/zstd"
 )
 
 // A Codec is one of Hadoop's ways to compress.
@@ -115,6 +113,7 @@ func (c Codec) Options(get func(key, otherwise string) string) (o Options, err e
 		o.Buffer, err = number("io.compression.codec.snappy.buffersize", defaultBuffer, 4<<10, 64<<20)
 	case LZ4:
 		o.Buffer, err = number("io.compression.codec.lz4.buffersize", defaultBuffer, 4<<10, 64<<20)
+	case None, Bzip2:
 	}
 	return o, err
 }
@@ -144,5 +143,3 @@ func (c Codec) Defaults() Options {
 	}
 	return o
 }
-
-func zstdLevel(level int) zstd.EncoderLevel { return zstd.EncoderLevelFromZstd(level) }

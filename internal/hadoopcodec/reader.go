@@ -26,11 +26,10 @@ type Reader struct {
 	open  bool
 	done  error
 
-	member  io.Reader // nil before the first one
-	zstd    *zstd.Decoder
-	blocks  blockReader
-	whole   int64
-	members int64
+	member io.Reader // nil before the first one
+	zstd   *zstd.Decoder
+	blocks blockReader
+	whole  int64
 }
 
 // NewReader begins at a member's beginning. Close it, as a decoder of Zstandard has memory that goes back then.
@@ -43,15 +42,12 @@ func NewReader(c Codec, r io.Reader) *Reader {
 func (r *Reader) Reset(in io.Reader) {
 	r.in.in.Reset(in)
 	r.in.n, r.in.err = 0, nil
-	r.open, r.done, r.whole, r.members = false, nil, 0, 0
+	r.open, r.done, r.whole = false, nil, 0
 }
 
 // Whole counts the bytes up to the end of the last member whose content was read and is right; of Snappy and LZ4 a member
 // is a block. A file that is cut there can be gone on with.
 func (r *Reader) Whole() int64 { return r.whole }
-
-// Members counts them.
-func (r *Reader) Members() int64 { return r.members }
 
 // Close lets go of memory; the file below is the caller's.
 func (r *Reader) Close() {
@@ -89,7 +85,7 @@ func (r *Reader) Read(p []byte) (int, error) {
 
 // torn says that the member after whole is not one, unless the file below could not be read.
 func (r *Reader) torn(err error) error {
-	if r.in.err != nil && r.in.err != io.EOF {
+	if r.in.err != nil && !errors.Is(r.in.err, io.EOF) {
 		return fmt.Errorf("reading what %s has compressed: %w", r.codec, r.in.err)
 	}
 	return fmt.Errorf("%w: %s at byte %d: %s", ErrTorn, r.codec, r.whole, err.Error())
@@ -149,7 +145,6 @@ func (r *Reader) end() error {
 		return r.torn(io.ErrUnexpectedEOF)
 	}
 	r.whole = r.in.n
-	r.members++
 	return nil
 }
 
@@ -185,6 +180,7 @@ func (s *source) begin(c Codec) {
 		}
 		*s.zstd = zstdEnd{need: 4}
 		s.ender = s.zstd
+	case None, Default, Deflate, Gzip, Snappy, LZ4: // their decoders take no more than a member
 	}
 }
 
@@ -394,7 +390,7 @@ func (b *blockReader) Read(p []byte) (int, error) {
 			return 0, io.EOF
 		}
 		if err := b.next(); err != nil {
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				err = io.ErrUnexpectedEOF
 			}
 			return 0, err

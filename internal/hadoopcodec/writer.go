@@ -28,9 +28,6 @@ func NewPool(c Codec, o Options, keep int) *Pool {
 	return &Pool{codec: c, options: o, keep: keep}
 }
 
-// Codec is what the pool was made for.
-func (p *Pool) Codec() Codec { return p.codec }
-
 // NewWriter makes a writer to dst.
 func (p *Pool) NewWriter(dst io.Writer) *Writer { return &Writer{pool: p, dst: dst} }
 
@@ -78,9 +75,10 @@ func (p *Pool) make() (coder, error) {
 	case Snappy, LZ4:
 		return newBlockCoder(p.codec, p.options.Buffer), nil
 	case Zstandard:
-		w, err := zstd.NewWriter(io.Discard, zstd.WithEncoderLevel(zstdLevel(p.options.Level)), zstd.WithEncoderConcurrency(1),
+		w, err := zstd.NewWriter(io.Discard, zstd.WithEncoderLevel(zstd.EncoderLevelFromZstd(p.options.Level)), zstd.WithEncoderConcurrency(1),
 			zstd.WithWindowSize(zstdWindow), zstd.WithLowerEncoderMem(true))
 		return zstdCoder{w}, err
+	case None:
 	}
 	panic("BUG: no encoder of " + p.codec.String())
 }

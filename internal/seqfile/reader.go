@@ -104,7 +104,7 @@ func (f *Reader) read(p []byte, n int) ([]byte, error) {
 }
 
 func (f *Reader) torn(err error) error {
-	if err == io.EOF || err == io.ErrUnexpectedEOF {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return fmt.Errorf("%w: the file ends at byte %d, within what begins at %d", ErrTorn, f.n, f.whole)
 	}
 	return fmt.Errorf("reading a SequenceFile: %w", err)
@@ -352,7 +352,7 @@ func (f *Reader) unpack(dst, p []byte) ([]byte, error) {
 		}
 		n, err := r.Read(dst[len(dst):cap(dst)])
 		dst = dst[:len(dst)+n]
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return dst, nil
 		}
 		if err != nil {

@@ -66,7 +66,7 @@ func scan(in io.Reader) (*Tail, error) {
 			t.Torn = err
 			return t, nil
 		}
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return t, nil
 		}
 		if err != nil {

@@ -161,8 +161,8 @@ func (w *Writer) Append(key int64, value []byte) error {
 	if w.err != nil {
 		return w.err
 	}
-	if len(value) > MaxValue {
-		return fmt.Errorf("%w: %d bytes", ErrTooLarge, len(value))
+	if err := fits(len(value)); err != nil {
+		return err
 	}
 	if w.buffers == nil {
 		w.buffers = w.pool.borrow()
@@ -206,6 +206,13 @@ func (w *Writer) Append(key int64, value []byte) error {
 	}
 	if len(b.out) >= outBuffer {
 		return w.writeOut()
+	}
+	return nil
+}
+
+func fits(size int) error {
+	if size > MaxValue {
+		return fmt.Errorf("%w: %d bytes", ErrTooLarge, size)
 	}
 	return nil
 }

@@ -7,11 +7,12 @@ import (
 	"hash/crc32"
 	"io"
 
-	"github.com/dsnet/compress/bzip2"
 	"github.com/klauspost/compress/flate"
 	"github.com/klauspost/compress/snappy"
 	"github.com/klauspost/compress/zstd"
 	"github.com/ulikunitz/xz"
+
+	"github.com/sluice-io/sluice/internal/bzip2"
 )
 
 // A Codec compresses the blocks of a container, each for itself:
@@ -78,9 +79,9 @@ func (e *encoder) encode(codec Codec, data []byte) (_ []byte, err error) {
 		return e.stream(e.flate, data, codec, err)
 	case Bzip2:
 		if e.bzip2 == nil {
-			e.bzip2, err = bzip2.NewWriter(&e.out, &bzip2.WriterConfig{Level: 9})
+			e.bzip2 = bzip2.NewWriter(&e.out)
 		} else {
-			err = e.bzip2.Reset(&e.out)
+			e.bzip2.Reset(&e.out)
 		}
 		return e.stream(e.bzip2, data, codec, err)
 	case XZ:

@@ -2,6 +2,7 @@ package serializer
 
 import (
 	"bytes"
+	"compress/bzip2"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,7 +15,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/dsnet/compress/bzip2"
 	"github.com/twmb/avro"
 	"github.com/twmb/avro/ocf"
 	"github.com/ulikunitz/xz"
@@ -205,7 +205,7 @@ func (c codec) Decompress(p []byte) ([]byte, error) {
 func reader(t testing.TB, file []byte) *ocf.Reader {
 	t.Helper()
 	r, err := ocf.NewReader(bytes.NewReader(file),
-		ocf.WithCodec(codec{"bzip2", func(r io.Reader) (io.Reader, error) { return bzip2.NewReader(r, nil) }}),
+		ocf.WithCodec(codec{"bzip2", func(r io.Reader) (io.Reader, error) { return bzip2.NewReader(r), nil }}),
 		ocf.WithCodec(codec{"xz", func(r io.Reader) (io.Reader, error) { return xz.NewReader(r) }}))
 	if err != nil {
 		t.Fatal(err)

@@ -5,6 +5,7 @@ package compat
 import (
 	"bytes"
 	"cmp"
+	"compress/bzip2"
 	"errors"
 	"fmt"
 	"io"
@@ -17,7 +18,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/dsnet/compress/bzip2"
 	"github.com/twmb/avro"
 	"github.com/twmb/avro/ocf"
 	"github.com/ulikunitz/xz"
@@ -228,7 +228,7 @@ func containers(p place, each func(r *ocf.Reader) (string, error)) ([]string, er
 	}
 	for _, text := range contents {
 		r, err := ocf.NewReader(bytes.NewReader(text),
-			ocf.WithCodec(codec{"bzip2", func(r io.Reader) (io.Reader, error) { return bzip2.NewReader(r, nil) }}),
+			ocf.WithCodec(codec{"bzip2", func(r io.Reader) (io.Reader, error) { return bzip2.NewReader(r), nil }}),
 			ocf.WithCodec(codec{"xz", func(r io.Reader) (io.Reader, error) { return xz.NewReader(r) }}))
 		if err != nil {
 			return nil, err
