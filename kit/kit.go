@@ -33,6 +33,7 @@ import (
 	avrosink "github.com/sluice-io/sluice/sink/avro"
 	externalsink "github.com/sluice-io/sluice/sink/external"
 	"github.com/sluice-io/sluice/sink/fileroll"
+	"github.com/sluice-io/sluice/sink/hdfs"
 	httpsink "github.com/sluice-io/sluice/sink/http"
 	kafkasink "github.com/sluice-io/sluice/sink/kafka"
 	"github.com/sluice-io/sluice/sink/logger"
@@ -110,6 +111,7 @@ var Standard = agent.Kit{
 		externalsink.Kind,
 		httpsink.Kind,
 		fileroll.Kind,
+		hdfs.Kind,
 		kafkasink.Kind,
 		logger.Kind,
 		null.Kind,

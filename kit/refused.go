@@ -93,7 +93,6 @@ var refusedChannels = []refusal{
 }
 
 var refusedSinks = []refusal{
-	{name: "hdfs", class: sinks + "hdfs.HDFSEventSink", why: later},
 	{name: "irc", class: sinks + "irc.IRCSink", why: later},
 	{name: "hbase", class: sinks + "hbase.HBaseSink", why: java},
 	{name: "asynchbase", class: sinks + "hbase.AsyncHBaseSink", why: java},

@@ -59,6 +59,8 @@ func commands() []command {
 		{name: "deadletter", usage: "list|show|replay|remove [DIR...]", summary: "Lists events that were set aside, and replays or removes them.",
 			actions: letterActions(), statuses: "0 done; 1 some letters stay that were chosen, or cannot be read; 2 it could not be done", options: letterOptions(), run: runLetters},
 		{name: "sql", usage: "prepare -f FILE [-n NAME]", summary: "Prints or makes the tables that sql sinks write to.", actions: sqlActions(), options: sqlOptions(), run: runSQL},
+		{name: "hdfs", usage: "orphans -f FILE [-n NAME] [--adopt]", summary: "Finds the files in use that HDFS sinks have left, and closes them.",
+			actions: hdfsActions(), options: hdfsOptions(), run: runHDFS},
 		{name: "tool", usage: "FCINTEGRITYTOOL -l DIR[,DIR...]", summary: "Flume's integrity tool: checks the data files of a file channel.", options: toolOptions(), run: runTool},
 		{name: "help", usage: "[COMMAND | KIND | TYPE]", summary: "Describes commands and components: help sinks, help kafka-sink.", run: runHelp},
 		{name: "version", summary: "Prints the version.", run: runVersion},

@@ -3,7 +3,7 @@
 //	%{name}                    the header's value; nothing where it is missing
 //	%[localhost] %[IP] %[FQDN] the agent's host, resolved once
 //	%Y %m %d %H …              the event's time: its header "timestamp", milliseconds since 1970
-//	%t                         that header as it stands
+//	%t                         that header as it stands, never rounded
 //
 // What does not fit stays as it is: "%/", "%{a b}", a "%" at the end. What an escape expands to is not read again, so
 // that "%%{host}" is "%" and the text "{host}". A letter that means nothing expands to nothing. As in Flume every
@@ -28,6 +28,7 @@ const Timestamp = "timestamp"
 type Options struct {
 	Zone  *time.Location // of the calendar; nil: the host's
 	Local bool           // take the host's clock and not the header
+	Round Rounding
 }
 
 // A Template is a text with escapes, taken apart. It is not changed by Append.
@@ -208,10 +209,10 @@ func (t *Template) Append(dst []byte, h flume.Headers, now time.Time) ([]byte, e
 	return dst, nil
 }
 
-// time is the event's time in the zone of the calendar. What rounds it belongs here.
+// time is the event's time in the zone of the calendar, rounded.
 func (t *Template) time(h flume.Headers, now time.Time) (time.Time, error) {
 	if t.o.Local {
-		return now.In(t.o.Zone), nil
+		return t.o.Round.down(now.In(t.o.Zone)), nil
 	}
 	text, ok := h.Get(Timestamp)
 	if !ok {
@@ -221,5 +222,8 @@ func (t *Template) time(h flume.Headers, now time.Time) (time.Time, error) {
 	if err != nil {
 		return time.Time{}, fmt.Errorf("expanding %q: header %q is %.40q, not a number of milliseconds since 1970: %w", t.text, Timestamp, text, errors.Unwrap(err))
 	}
-	return time.UnixMilli(ms).In(t.o.Zone), nil
+	if t.o.Round.Value > 0 && ms <= 0 {
+		return time.Time{}, fmt.Errorf("expanding %q: header %q is %.40q, and times of 1970 and before are not rounded", t.text, Timestamp, text)
+	}
+	return t.o.Round.down(time.UnixMilli(ms).In(t.o.Zone)), nil
 }

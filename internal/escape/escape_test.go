@@ -1,6 +1,7 @@
 package escape
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -131,5 +132,36 @@ func TestAppendAllocatesNothing(t *testing.T) {
 	dst := make([]byte, 0, 64)
 	if n := testing.AllocsPerRun(100, func() { dst, _ = tpl.Append(dst[:0], h, time.Time{}) }); n != 0 {
 		t.Errorf("%v allocations", n)
+	}
+}
+
+func TestRounding(t *testing.T) {
+	for _, c := range []struct {
+		zone string
+		r    Rounding
+		ms   int64
+		want string
+	}{
+		{"Asia/Kolkata", Rounding{Hour, 6}, 1340459193234, "1340459193234 1340454600 18:00:00"},
+		{"UTC", Rounding{Minute, 10}, 1340459193234, "1340459193234 1340458800 13:40:00"},
+		{"UTC", Rounding{Second, 7}, 1340459193234, "1340459193234 1340459188 13:46:28"},
+		{"UTC", Rounding{Second, 60}, 1340459193234, "1340459193234 1340459160 13:46:00"},
+		{"UTC", Rounding{Hour, 24}, 1340459193234, "1340459193234 1340409600 00:00:00"},
+		{"Europe/Berlin", Rounding{Hour, 1}, 1729987200000, "1729987200000 1729990800 02:00:00"}, // 02:00 for the first time: the second is taken
+		{"Europe/Berlin", Rounding{Hour, 3}, 1711850400000, "1711850400000 1711846800 03:00:00"}, // 04:00 → 03:00 summer time
+		{"Europe/Berlin", Rounding{Hour, 2}, 1711846800000, "1711846800000 1711846800 03:00:00"}, // 02:00 is left out
+	} {
+		zone, err := time.LoadLocation(c.zone)
+		if err != nil {
+			t.Skip(err)
+		}
+		o := Options{Zone: zone, Round: c.r}
+		got, err := expand(t, "%t %s %H:%M:%S", o, flume.Headers{{Key: "timestamp", Value: strconv.FormatInt(c.ms, 10)}})
+		if err != nil || got != c.want {
+			t.Errorf("%+v: %q, %v; want %q", c.r, got, err, c.want)
+		}
+	}
+	if _, err := expand(t, "%s", Options{Round: Rounding{Minute, 1}}, flume.Headers{{Key: "timestamp", Value: "0"}}); err == nil {
+		t.Error("the time 0 is rounded")
 	}
 }

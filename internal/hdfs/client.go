@@ -224,8 +224,12 @@ func (c *client) Create(ctx context.Context, name string, o CreateOptions) (File
 	if o.Permission == 0 {
 		o.Permission = modeDefault
 	}
+	flags := uint64(createFlag | replicateFlag)
+	if !o.New {
+		flags |= overwriteFlag
+	}
 	m := new(message).text(1, name).bytes(2, *new(message).num(1, uint64(o.Permission&^c.umask))).text(3, c.name).
-		num(4, createFlag|overwriteFlag|replicateFlag).flag(5, true).num(6, uint64(o.Replication)).num(7, uint64(o.BlockSize)).
+		num(4, flags).flag(5, true).num(6, uint64(o.Replication)).num(7, uint64(o.BlockSize)).
 		bytes(9, *new(message).num(1, uint64(o.Permission)))
 	data, err := c.nn.call(ctx, "create", m)
 	if err != nil {

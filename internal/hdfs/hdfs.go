@@ -16,7 +16,7 @@ import (
 // for fs.ErrNotExist, fs.ErrExist and fs.ErrPermission. All methods may be called from many goroutines; each ends when
 // its context does, and by itself after Options.CallTimeout where no context says less.
 type FS interface {
-	// Create makes an empty file, and the directories above it, in place of one that is there.
+	// Create makes an empty file, and the directories above it, in place of one that is there unless the options say New.
 	Create(ctx context.Context, name string, o CreateOptions) (File, error)
 	// Append opens a closed file at its end.
 	Append(ctx context.Context, name string) (File, error)
@@ -75,6 +75,7 @@ type CreateOptions struct {
 	Replication int
 	BlockSize   int64
 	Permission  fs.FileMode // before the umask; 0 is 0644
+	New         bool        // fs.ErrExist if something is there already
 }
 
 // Info describes a file or a directory.

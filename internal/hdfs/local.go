@@ -25,7 +25,11 @@ func (local) Create(ctx context.Context, name string, o CreateOptions) (File, er
 	if err := os.MkdirAll(filepath.Dir(name), 0o777); err != nil {
 		return nil, wrap("creating", name, err)
 	}
-	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, o.Permission)
+	flag := os.O_WRONLY | os.O_CREATE | os.O_TRUNC
+	if o.New {
+		flag = os.O_WRONLY | os.O_CREATE | os.O_EXCL
+	}
+	f, err := os.OpenFile(name, flag, o.Permission)
 	if err != nil {
 		return nil, wrap("creating", name, err)
 	}

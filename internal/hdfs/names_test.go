@@ -29,6 +29,9 @@ func names(t *testing.T, ctx context.Context, f FS, dir string) {
 	write(dir+"/deep/er/a", "first")
 	write(dir+"/deep/er/a", "second")
 	write(dir+"/c", "")
+	if _, err := f.Create(ctx, dir+"/c", CreateOptions{New: true}); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("making a file anew that is there: %v", err)
+	}
 	if err := f.Rename(ctx, dir+"/deep/er/a", dir+"/b"); err != nil {
 		t.Error(err)
 	}

@@ -54,7 +54,7 @@ type Stage struct {
 	proof     io.Writer
 }
 
-// Ports of the block, from its first one on. test/peers gives Kafka 0 and 1, the KDC 8.
+// Ports of the block, from its first one on. test/peers gives Kafka 0 and 1, the KDC 8, HDFS those of hdfsPort.
 const (
 	saslPort  = 2
 	firstFree = 10
@@ -242,7 +242,7 @@ func (s *Stage) Port(t testing.TB) int {
 		if s.port++; s.port >= s.base+block {
 			s.port = s.base + firstFree // tests run one after the other: those of the earlier ones are free again
 		}
-		if bindable(p) {
+		if reserved := p - s.base - hdfsPort; (reserved < 0 || reserved >= hdfsPorts) && bindable(p) {
 			return p
 		}
 	}
