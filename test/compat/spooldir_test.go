@@ -100,6 +100,9 @@ func spoolLane(t *testing.T, r *rand.Rand) lane {
 		if i == 0 && r.IntN(3) == 0 && l.name == "spooldir lines" {
 			f.content = nil
 		}
+		if name == "sub/a.log" { // of two files of one time and one name Flume takes the one that the directory lists last
+			f.age += 30 * time.Second
+		}
 		files = append(files, f)
 	}
 	l.conf = conf.String()
