@@ -194,10 +194,10 @@ func TestLog4j(t *testing.T) {
 					t.Fatalf("%v\n%s", err, out)
 				}
 				for end := time.Now().Add(30 * time.Second); len(lines[i]) < x.events && time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
-					lines[i] = written(t, dir)
+					lines[i] = linesOf(t, dir)
 				}
 				a.Stop(t)
-				lines[i] = normal(written(t, dir))
+				lines[i] = normal(linesOf(t, dir))
 			}
 			if len(lines[0]) != x.events || !slices.Equal(lines[0], lines[1]) {
 				t.Errorf("Sluice has %d events, Flume %d, and there were %d; the first: %.300q %.300q", len(lines[0]), len(lines[1]), x.events, lines[0], lines[1])
@@ -221,8 +221,8 @@ func log4jHeaders() []string {
 		"flume.client.log4j.address=127.0.0.1", "flume.client.log4j.message.encoding=UTF8"}
 }
 
-// written are the lines of all files in a directory.
-func written(t *testing.T, dir string) (lines []string) {
+// linesOf are the lines of all files in a directory.
+func linesOf(t *testing.T, dir string) (lines []string) {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(dir, "*"))
 	if err != nil {

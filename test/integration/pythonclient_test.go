@@ -71,8 +71,8 @@ type setup struct {
 	Single  bool              `json:"single,omitempty"`
 }
 
-// A producer is a Python program that sends numbered events, and can be killed and started again.
-type producer struct {
+// A pythonProducer is a Python program that sends numbered events, and can be killed and started again.
+type pythonProducer struct {
 	setup
 	python string
 	acked  atomic.Int64 // events for which send returned
@@ -82,7 +82,7 @@ type producer struct {
 	ended  chan error
 }
 
-func (p *producer) start(t *testing.T) {
+func (p *pythonProducer) start(t *testing.T) {
 	t.Helper()
 	s := p.setup
 	s.First = int(p.acked.Load())
@@ -117,7 +117,7 @@ func (p *producer) start(t *testing.T) {
 }
 
 // kill ends it with SIGKILL. What it said until then counts.
-func (p *producer) kill(t *testing.T) {
+func (p *pythonProducer) kill(t *testing.T) {
 	t.Helper()
 	if p.done.Load() {
 		return
@@ -128,7 +128,7 @@ func (p *producer) kill(t *testing.T) {
 }
 
 // wait returns when it has sent and delivered everything.
-func (p *producer) wait(t *testing.T, limit time.Duration) {
+func (p *pythonProducer) wait(t *testing.T, limit time.Duration) {
 	t.Helper()
 	select {
 	case err := <-p.ended:
@@ -160,12 +160,12 @@ func TestPythonClientKilled(t *testing.T) {
 		SetAll("p.channels.c.", [][2]string{{"type", "file"}, {"checkpointDir", dir + "/checkpoint"}, {"dataDirs", dir + "/data"}, {"transactionCapacity", strconv.Itoa(batch)}}).
 		SetAll("p.sinks.k.", [][2]string{{"type", "avro"}, {"hostname", "127.0.0.1"}, {"port", strconv.Itoa(end)}, {"batch-size", strconv.Itoa(batch)}, {"channel", "c"}})
 	python := interpreter(t)
-	producers := make([]*producer, len(clients))
+	producers := make([]*pythonProducer, len(clients))
 	for lane, c := range clients {
 		c.Port, c.Lane, c.Count, c.Size, c.Run = stage.Port(t), lane, stage.Count(1_000_000, 30_000), load.Size, load.Run
 		c.Buffer = filepath.Join(dir, c.Client+".buffer")
 		conf = conf.SetAll("p.sources."+c.Client+".", [][2]string{{"type", c.Client}, {"bind", "127.0.0.1"}, {"port", strconv.Itoa(c.Port)}, {"channels", "c"}})
-		producers[lane] = &producer{setup: c, python: python}
+		producers[lane] = &pythonProducer{setup: c, python: python}
 	}
 	agent := stage.Agent(t, harness.Sluice, "p", "p", conf)
 	agent.Start(t)
@@ -214,7 +214,7 @@ func TestPythonClientKilled(t *testing.T) {
 	}
 }
 
-func complete(producers []*producer) bool {
+func complete(producers []*pythonProducer) bool {
 	for _, p := range producers {
 		if !p.done.Load() {
 			return false
@@ -287,7 +287,7 @@ func TestPythonClients(t *testing.T) {
 				}
 				var together sync.WaitGroup
 				for n := range programs {
-					p := &producer{python: python, setup: setup{
+					p := &pythonProducer{python: python, setup: setup{
 						Client: w.client, Port: ports[i], Options: options, Lane: i*programs + n, Count: stage.Count(50_000, 2_000), Size: load.Size, Run: load.Run,
 					}}
 					switch n {

@@ -214,7 +214,7 @@ a1.sinks.k1.sql.exactlyOnce = true
 		reasons[badRow(kind, id)] = kind
 	}
 	harness.Eventually(t, time.Minute, "all dead letters", func() error {
-		seen, total, err := letters(agent, d, reasons)
+		seen, total, err := setAside(agent, d, reasons)
 		switch {
 		case err != nil:
 			return err
@@ -234,8 +234,8 @@ a1.sinks.k1.sql.exactlyOnce = true
 		n, d.name, spoilt, kills, time.Since(began).Round(time.Second))
 }
 
-// letters counts dead letters, all and different ones, and compares their reasons.
-func letters(a *harness.Agent, d rowsDatabase, kinds map[string]int) (seen, total int, err error) {
+// setAside counts dead letters, all and different ones, and compares their reasons.
+func setAside(a *harness.Agent, d rowsDatabase, kinds map[string]int) (seen, total int, err error) {
 	files, err := a.DeadLetters()
 	if err != nil {
 		return 0, 0, err
