@@ -23,6 +23,7 @@ import (
 	"github.com/sluice-io/sluice/interceptor/regexfilter"
 	"github.com/sluice-io/sluice/interceptor/removeheader"
 	"github.com/sluice-io/sluice/interceptor/searchreplace"
+	"github.com/sluice-io/sluice/interceptor/sqllookup"
 	"github.com/sluice-io/sluice/interceptor/static"
 	"github.com/sluice-io/sluice/interceptor/timestamp"
 	"github.com/sluice-io/sluice/interceptor/timestampextractor"
@@ -90,6 +91,7 @@ var Standard = agent.Kit{
 		regexfilter.Kind,
 		removeheader.Kind,
 		searchreplace.Kind,
+		sqllookup.Kind,
 		static.Kind,
 		timestamp.Kind,
 		timestampextractor.Kind,

@@ -487,3 +487,19 @@ func testExactlyOnce(t *testing.T, d *database) {
 		t.Error(got)
 	}
 }
+
+// A table is altered and its dead letters are replayed at once: each is judged by the table as it is now.
+func TestReplayedAtOnce(t *testing.T) {
+	d := sqlite(t)
+	d.run("CREATE TABLE t (id INTEGER PRIMARY KEY, n INTEGER)")
+	k := d.sink("sql.columns.n = $.n")
+	bad := events(`{"id": 1, "n": "many"}`)
+	rejected(t, k.Deliver(t.Context(), bad), map[int]string{0: "is no whole number"})
+	bad[0].Headers.Set(flume.LetterID, "x-0")
+	rejected(t, k.Deliver(t.Context(), bad), map[int]string{0: "is no whole number"})
+	d.run("DROP TABLE t", "CREATE TABLE t (id INTEGER PRIMARY KEY, n TEXT)")
+	rejected(t, k.Deliver(t.Context(), bad), nil)
+	if got := d.rows("SELECT id, n FROM t"); got != "1 many" {
+		t.Error(got)
+	}
+}

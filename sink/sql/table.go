@@ -86,7 +86,7 @@ const mostTables = 1000
 // Where a name comes from headers, a table that is not there is not looked for with each event.
 const missingFor = 5 * time.Second
 
-// doubtAfter is how old what is known of a table must be for a value that does not fit to make us ask again.
+// doubtAfter is how old what is known of a table must be for a value that does not fit to make us ask again (doubts).
 const doubtAfter = time.Second
 
 // fill makes rows of a batch. An error is the database's; what is wrong with events is rejected.
@@ -137,7 +137,7 @@ func (k *sink) rows(ctx context.Context, b flume.Batch) (doubtful []*table, err 
 		start := len(t.text)
 		if bad := k.row(t, &b[i]); bad != nil {
 			t.text = t.text[:start]
-			if time.Since(t.read) > doubtAfter && !slices.Contains(doubtful, t) {
+			if k.doubts(t, &b[i]) && !slices.Contains(doubtful, t) {
 				doubtful = append(doubtful, t)
 			}
 			reject(i, fmt.Errorf("making a row of table %s: %w", t.name, bad))
@@ -152,6 +152,16 @@ func (k *sink) rows(ctx context.Context, b flume.Batch) (doubtful []*table, err 
 		}
 	}
 	return doubtful, nil
+}
+
+// doubts reports whether what is known of a table may have changed since. Who replays a dead letter has just altered it: then
+// all that was known before the batch is doubtful.
+func (k *sink) doubts(t *table, e *flume.Event) bool {
+	if time.Since(t.read) > doubtAfter {
+		return true
+	}
+	_, letter := e.Headers.Get(flume.LetterID)
+	return letter && t.read.Before(k.scope.now)
 }
 
 // add ends a row whose text has been written.

@@ -2,14 +2,17 @@ package harness
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sluice-io/sluice/internal/vfs"
 )
@@ -119,4 +122,15 @@ type zeros struct{}
 func (zeros) Read(p []byte) (int, error) {
 	clear(p)
 	return len(p), nil
+}
+
+// Peers runs the tool with the servers' data on the disk.
+func (d *Disk) Peers(t testing.TB, s *Stage, limit time.Duration, args ...string) (string, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	cmd := d.inside(exec.CommandContext(ctx, filepath.Join(s.Root, "test", "peers", "peers"), args...))
+	cmd.Env = append(slices.Clone(s.env), "PEERS_DATA="+d.Dir)
+	out, err := cmd.CombinedOutput()
+	return strings.TrimSpace(string(out)), err
 }

@@ -85,6 +85,57 @@ func (d *rowsDatabase) ask(t *testing.T, query string) (string, error) {
 	return strings.Join(first, " "), err
 }
 
+// fresh makes the tables anew.
+func (d *rowsDatabase) fresh(t *testing.T) {
+	t.Helper()
+	c := d.connect(t)
+	defer c.Close()
+	strict := ""
+	if !d.server {
+		strict = " STRICT"
+	}
+	for _, name := range []string{"events", "parents", "sluice_positions"} {
+		mustExec(t, c, "DROP TABLE IF EXISTS "+name)
+	}
+	mustExec(t, c, "CREATE TABLE parents (id INTEGER PRIMARY KEY)"+strict, "INSERT INTO parents VALUES (1)", "CREATE TABLE events ("+d.schema+")"+strict)
+}
+
+func mustExec(t *testing.T, c *sqldb.Conn, statements ...string) {
+	t.Helper()
+	for _, text := range statements {
+		if err := c.Exec(t.Context(), text); err != nil {
+			t.Fatalf("%s: %v", text, err)
+		}
+	}
+}
+
+// rowsConf is an agent that brings rows from a topic through a file channel into a database.
+func rowsConf(t *testing.T, d rowsDatabase, topic string) harness.Conf {
+	dir := t.TempDir()
+	return harness.Conf(fmt.Sprintf(`a1.sources = r1
+a1.channels = c1
+a1.sinks = k1
+a1.sources.r1.type = org.apache.flume.source.kafka.KafkaSource
+a1.sources.r1.kafka.bootstrap.servers = %s
+a1.sources.r1.kafka.topics = %s
+a1.sources.r1.kafka.consumer.group.id = %s
+a1.sources.r1.kafka.consumer.auto.offset.reset = earliest
+a1.sources.r1.channels = c1
+a1.channels.c1.type = file
+a1.channels.c1.checkpointDir = %s/checkpoint
+a1.channels.c1.dataDirs = %s/data
+a1.channels.c1.transactionCapacity = 1000
+a1.sinks.k1.type = sql
+a1.sinks.k1.channel = c1
+a1.sinks.k1.sql.url = %s
+a1.sinks.k1.sql.table = events
+a1.sinks.k1.sql.columns.id = $.id
+a1.sinks.k1.sql.columns.n = $.n
+a1.sinks.k1.sql.columns.name = $.name
+a1.sinks.k1.sql.columns.parent = $.parent
+`, stage.Broker.Plain, topic, topic, dir, dir, d.url))
+}
+
 // badRow is a row that is bad in one of five ways.
 func badRow(kind, id int) string {
 	switch kind {
@@ -113,49 +164,8 @@ func testSQL(t *testing.T, d rowsDatabase) {
 	random := stage.Rand(t)
 	topic := "sql-" + d.name
 	stage.Broker.Fresh(t, 1, topic)
-	c := d.connect(t)
-	run := func(text string) {
-		if err := c.Exec(t.Context(), text); err != nil {
-			t.Fatal(err)
-		}
-	}
-	strict := ""
-	if !d.server {
-		strict = " STRICT"
-	}
-	for _, name := range []string{"events", "parents", "sluice_positions"} {
-		run("DROP TABLE IF EXISTS " + name)
-	}
-	run("CREATE TABLE parents (id INTEGER PRIMARY KEY)" + strict)
-	run("INSERT INTO parents VALUES (1)")
-	run("CREATE TABLE events (" + d.schema + ")" + strict)
-	c.Close()
-
-	dir := t.TempDir()
-	text := harness.Conf(fmt.Sprintf(`a1.sources = r1
-a1.channels = c1
-a1.sinks = k1
-a1.sources.r1.type = org.apache.flume.source.kafka.KafkaSource
-a1.sources.r1.kafka.bootstrap.servers = %s
-a1.sources.r1.kafka.topics = %s
-a1.sources.r1.kafka.consumer.group.id = %s
-a1.sources.r1.kafka.consumer.auto.offset.reset = earliest
-a1.sources.r1.channels = c1
-a1.channels.c1.type = file
-a1.channels.c1.checkpointDir = %s/checkpoint
-a1.channels.c1.dataDirs = %s/data
-a1.channels.c1.transactionCapacity = 1000
-a1.sinks.k1.type = sql
-a1.sinks.k1.channel = c1
-a1.sinks.k1.sql.url = %s
-a1.sinks.k1.sql.table = events
-a1.sinks.k1.sql.columns.id = $.id
-a1.sinks.k1.sql.columns.n = $.n
-a1.sinks.k1.sql.columns.name = $.name
-a1.sinks.k1.sql.columns.parent = $.parent
-a1.sinks.k1.sql.exactlyOnce = true
-`, stage.Broker.Plain, topic, topic, dir, dir, d.url))
-	agent := stage.Agent(t, harness.Sluice, "a1", "a1", text)
+	d.fresh(t)
+	agent := stage.Agent(t, harness.Sluice, "a1", "a1", rowsConf(t, d, topic).Set("a1.sinks.k1.sql.exactlyOnce", "true"))
 	if r := stage.Sluice(t, time.Minute, nil, "sql", "prepare", "-f", agent.File, "--create"); r.Status != 0 {
 		t.Fatalf("%+v", r)
 	}
