@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/sluice-io/sluice/flume"
+	"github.com/sluice-io/sluice/flumetest"
 	"github.com/sluice-io/sluice/internal/hdfs"
 	"github.com/sluice-io/sluice/internal/vfs"
 )
@@ -358,4 +359,51 @@ func TestExactlyOnceTakenOver(t *testing.T) {
 		next.close(t)
 		x.check(t)
 	})
+}
+
+// What a killed process leaves in a ledger is read without a panic, and what was read is written so that it reads the same.
+func FuzzLedger(f *testing.F) {
+	for _, text := range []string{
+		"", "ledger 1 t\nbegin\n", "ledger 2 t\n", "begin\n",
+		"ledger 1 t\ndone k/t/0:0-41,43\nfile 3 lines \"hdfs://nn\" \"/a.tmp\" \"/a\" 10\nadd 3 10 20 k/t/1:0-3\nbegin\nadd 3 20 30 k/t/1:4\nend 3 20\n",
+		"ledger 1 t\nbegin\nfile 1 bytes \"file://\" \"/a.tmp\" \"/a\" 0\nadd 1 0 5 k/t/0:1\nname 1 \"/b\"\nend 1 5\ngone 1\nadd 1 5",
+	} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		l := new(ledger)
+		if _, complete, err := l.read(text); err != nil || !complete {
+			return
+		}
+		l.token = "x"
+		first := string(l.snapshot())
+		again := new(ledger)
+		if _, complete, err := again.read(first); err != nil || !complete {
+			t.Fatalf("%q is not read again: %v", first, err)
+		}
+		again.token = "x"
+		if second := string(again.snapshot()); second != first {
+			t.Fatalf("%q has become %q", first, second)
+		}
+	})
+}
+
+func TestExactlyOnceIsChecked(t *testing.T) {
+	for _, x := range []struct{ settings, want string }{
+		{"hdfs.path = hdfs://nn/d/%{b}/%Y", ""},
+		{"hdfs.path = hdfs://nn/d/%{b}/%Y\nhdfs.useLocalTimeStamp = true", "another path"},
+		{"hdfs.path = hdfs://nn/d/%{b}\nhdfs.useLocalTimeStamp = true", ""},
+		{"hdfs.path = hdfs://nn/d\nhdfs.emptyInUseSuffix = true", "name of their own"},
+		{"hdfs.path = %{b}/x", "begins with an escape"},
+		{"hdfs.path = hdfs://%{b}/x", "begins with an escape"},
+		{"hdfs.path = %{b}/x\nhdfs.exactlyOnce.path = hdfs://nn/l", ""},
+	} {
+		plan, problems := Kind.Bind(flumetest.Section(t, append(strings.Split(x.settings, "\n"), "hdfs.exactlyOnce = true")...))
+		if got := fmt.Sprint(problems); problems.Fatal() != (x.want != "") || !strings.Contains(got, x.want) {
+			t.Errorf("%s: %s", x.settings, got)
+		}
+		if setting, headers := plan.Settings.(*Settings).ExactlyOnce(); x.want == "" && (setting != "hdfs.exactlyOnce" || strings.Contains(x.settings, "path = hdfs://nn/d/%{b}/%Y") && fmt.Sprint(headers) != "[b timestamp]") {
+			t.Errorf("%s: %s %v", x.settings, setting, headers)
+		}
+	}
 }
