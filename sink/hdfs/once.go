@@ -48,11 +48,13 @@ func (s *Settings) checkOnce() (problems []error) {
 	if s.inUsePrefix == "" && s.inUseSuffix == "" {
 		problems = append(problems, conf.At("hdfs.exactlyOnce", errors.New("files need a name of their own while they are written to: set hdfs.inUseSuffix or hdfs.inUsePrefix")))
 	}
-	if _, _, err := s.ledgerDir(hdfs.NewConf()); err != nil && !strings.HasPrefix(s.path, "hdfs:") {
+	if _, _, err := s.ledgerDir(hdfs.NewConf()); err != nil && (errors.Is(err, errEscaped) || !strings.HasPrefix(cmp.Or(s.oncePath, s.path), "hdfs:")) { // the Hadoop configuration may name the NameNode
 		problems = append(problems, conf.At("hdfs.exactlyOnce.path", err))
 	}
 	return problems
 }
+
+var errEscaped = errors.New("is needed, as hdfs.path begins with an escape")
 
 // ledgerDir is where the ledger lies. The names of its directory begin with an underline, so that Hadoop's jobs leave it out.
 func (s *Settings) ledgerDir(c *hdfs.Conf) (root, dir string, err error) {
@@ -64,7 +66,7 @@ func (s *Settings) ledgerDir(c *hdfs.Conf) (root, dir string, err error) {
 		}
 		_, rest, scheme := strings.Cut(fixed, "://")
 		if fixed == "" || scheme && rest != "" && !strings.Contains(rest, "/") || fixed == "hdfs://" {
-			return "", "", errors.New("is needed, as hdfs.path begins with an escape")
+			return "", "", errEscaped
 		}
 		text = strings.TrimSuffix(fixed, "/") + "/_sluice"
 	}
