@@ -59,10 +59,7 @@ func (c *chain) numbers(ctx context.Context, files hdfs.FS) ([]int64, error) {
 		if err != nil {
 			return nil, err
 		}
-		text, ok := strings.CutPrefix(info.Name, c.name+".")
-		if text, ok = strings.CutSuffix(text, ledgerSuffix); !ok {
-			continue
-		}
+		text := strings.TrimSuffix(strings.TrimPrefix(info.Name, c.name+"."), ledgerSuffix) // what had neither has no number's name
 		if n, err := strconv.ParseInt(text, 10, 64); err == nil && n > 0 && c.path(n) == path.Join(c.dir, info.Name) {
 			all = append(all, n)
 		}
