@@ -305,17 +305,18 @@ func TestExactlyOnceKilledAgainAndAgain(t *testing.T) {
 			x := newTrial(40)
 			x.random = rand.New(rand.NewPCG(seed, 1))
 			x.channel.forget = seed%2 == 0
-			var mu sync.Mutex
+			faults := rand.New(rand.NewPCG(seed, 2))
+			var mu sync.Mutex // of faults
 			x.cluster.fault = func(call string) error {
 				mu.Lock()
 				defer mu.Unlock()
 				word, _, _ := strings.Cut(call, " ")
-				if x.random.IntN(40) > 0 {
+				if faults.IntN(40) > 0 {
 					return nil
 				}
 				switch word {
 				case "write", "flush", "close":
-					if x.random.IntN(2) == 0 {
+					if faults.IntN(2) == 0 {
 						return hdfs.ErrLost
 					}
 				}
@@ -324,7 +325,7 @@ func TestExactlyOnceKilledAgainAndAgain(t *testing.T) {
 			for range 1 + x.random.IntN(6) {
 				x.live(t, 1+x.random.IntN(120), x.random.IntN(2) == 0)
 			}
-			x.cluster.fault = nil
+			x.cluster.when("", nil)
 			x.live(t, 0, false)
 			x.check(t)
 		})
