@@ -14,6 +14,7 @@ import (
 
 	"github.com/sluice-io/sluice/flume"
 	"github.com/sluice-io/sluice/internal/hdfs"
+	"github.com/sluice-io/sluice/internal/position"
 	"github.com/sluice-io/sluice/internal/serializer"
 	"github.com/sluice-io/sluice/internal/supervise"
 )
@@ -77,6 +78,8 @@ type outgoing struct {
 	end   int64  // of the file, then
 	run   run
 	body  int64
+	// positions are what the ledger is told of it first; nil: it has been told, or there is none.
+	positions *position.Set
 }
 
 // A run is events, known by what they are: equal events are equally welcome in their place.
@@ -116,7 +119,7 @@ type unfit struct {
 
 // deliver makes events safe, in their order, and returns how many are settled: delivered, or among the unfit. The error
 // says why the rest is not.
-func (b *bucket) deliver(ctx context.Context, events flume.Batch) (settled int, bad []unfit, err error) {
+func (b *bucket) deliver(ctx context.Context, events flume.Batch, places []position.Place) (settled int, bad []unfit, err error) {
 	if s := b.sick.Load(); s != nil && (s.until.IsZero() || time.Now().Before(s.until)) {
 		return 0, nil, s.err
 	}
@@ -132,7 +135,18 @@ func (b *bucket) deliver(ctx context.Context, events flume.Batch) (settled int, 
 			settled += n
 			continue
 		}
-		n, err := b.next(ctx, events[settled:])
+		most := len(events)
+		if b.k.ledger != nil {
+			repeated, fresh, unsure := b.k.ledger.fresh(places[settled:])
+			if settled += repeated; unsure != nil {
+				b.suffer(ctx, unsure)
+				return settled, bad, unsure
+			}
+			if most = settled + fresh; fresh == 0 {
+				continue
+			}
+		}
+		n, err := b.next(ctx, events[settled:most], places[min(settled, len(places)):])
 		if errors.Is(err, serializer.ErrUnfit) {
 			bad = append(bad, unfit{settled, err})
 			n, err = 1, nil
@@ -197,7 +211,7 @@ func (b *bucket) heal() {
 }
 
 // next writes as many events as go into one file and makes them safe.
-func (b *bucket) next(ctx context.Context, events flume.Batch) (int, error) {
+func (b *bucket) next(ctx context.Context, events flume.Batch, places []position.Place) (int, error) {
 	if b.full() {
 		b.end()
 	}
@@ -226,8 +240,11 @@ func (b *bucket) next(ctx context.Context, events flume.Batch) (int, error) {
 	if err := b.encode(events[:n]); err != nil {
 		return 0, err
 	}
+	if b.k.ledger != nil {
+		b.file.out.positions = only(places[:n])
+	}
 	if err := b.push(ctx); err != nil {
-		if f := b.file; f != nil && f.out != nil && ctx.Err() == nil {
+		if f := b.file; f != nil && f.out != nil && ctx.Err() == nil && b.k.ledger == nil {
 			f.out.run = run{n, sum(events[:n])}
 		}
 		b.k.failed.Add(1)
@@ -336,6 +353,7 @@ func (b *bucket) nextEntry() entry {
 		e := entry{root: b.place.root, measure: b.k.measure}
 		e.inUse, e.final = b.k.names(b.place, b.number.Add(1))
 		e.id = b.k.note(e)
+		e.once = b.k.ledger.begin(e)
 		b.tried, b.doubt = &e, false
 	}
 	return *b.tried
@@ -397,7 +415,7 @@ func (b *bucket) push(ctx context.Context) error {
 		return nil
 	}
 	o := f.out
-	var err error
+	err := b.promise(ctx, o)
 	for err == nil && len(o.rest) > 0 {
 		var n int
 		n, err = f.Write(ctx, o.rest)
@@ -407,6 +425,9 @@ func (b *bucket) push(ctx context.Context) error {
 		err = f.Flush(ctx, b.k.durability)
 	}
 	lost := errors.Is(err, hdfs.ErrLost)
+	if err != nil && o.positions != nil {
+		return err // of the ledger
+	}
 	if err != nil && !(lost && len(o.rest) == 0 && f.Acked() >= o.end) {
 		if lost {
 			b.finish(true)
@@ -415,6 +436,9 @@ func (b *bucket) push(ctx context.Context) error {
 	}
 	if o.run.sum != (run{}).sum {
 		b.unclaimed, b.claimable = append(b.unclaimed, o.run), time.Now()
+	}
+	if b.k.ledger != nil {
+		b.k.ledger.added(f.once)
 	}
 	if f.safe == 0 {
 		f.replicas = f.Replicas()
@@ -430,6 +454,18 @@ func (b *bucket) push(ctx context.Context) error {
 	case f.idle != nil:
 		f.idle.Reset(b.k.settings.idle)
 	}
+	return nil
+}
+
+// promise tells the ledger which positions the bytes have that are under way.
+func (b *bucket) promise(ctx context.Context, o *outgoing) error {
+	if o.positions == nil {
+		return nil
+	}
+	if err := b.k.ledger.add(ctx, b.file.once, o.end, o.positions); err != nil {
+		return err
+	}
+	o.positions = nil
 	return nil
 }
 

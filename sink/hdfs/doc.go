@@ -33,6 +33,12 @@
 //   - Between two calls no event waits here, and no encoder: what an open file costs is its name, its counters and what
 //     the file system keeps of it. A batch has 16 MB at most, and stands encoded in memory once while it is written.
 //
+// With hdfs.exactlyOnce a ledger beside the files says which positions of Kafka are in which bytes of which file. It is
+// written first, so that a repetition is known, and a file that a crash has left is cut where the last whole batch ends
+// (ledger.go, chain.go, once.go):
+//
+//	repeated? ─▶ left out;  new ─▶ ledger flushed ─▶ file flushed ─▶ the channel commits
+//
 // How it fails: a process that is killed leaves files in use; the next one finds them in its journal. Events that were
-// flushed and not yet committed by the channel come twice then, as in Flume.
+// flushed and not yet committed by the channel come twice then, as in Flume, but with hdfs.exactlyOnce.
 package hdfs

@@ -31,6 +31,7 @@ type ending struct {
 
 // finish takes a file over from its bucket.
 func (k *sink) finish(e *ending) {
+	k.ledger.end(e.once, e.safe)
 	k.work.Go(func() {
 		defer k.gone()
 		trouble := supervise.Trouble{Log: k.log.With("file", e.inUse), Failing: "A file cannot be closed and renamed yet; what is in it is safe", Over: "The file is closed and renamed"}
@@ -104,6 +105,8 @@ func (k *sink) tryEnding(e *ending) error {
 		if err := e.files.Delete(ctx, e.inUse, false); err != nil {
 			return err
 		}
+	} else if err := k.ledger.safe(ctx); err != nil {
+		return err
 	} else if err := k.rename(ctx, e); err != nil {
 		return err
 	}
@@ -155,7 +158,7 @@ func (k *sink) rename(ctx context.Context, e *ending) error {
 			return err
 		}
 		e.final = k.another(e)
-		k.noteName(e.id, e.final)
+		k.noteName(e.entry, e.final)
 	}
 }
 

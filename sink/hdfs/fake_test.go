@@ -155,7 +155,31 @@ func (c *cluster) info(name string) (hdfs.Info, error) {
 	return hdfs.Info{Name: path.Base(name), Size: int64(len(n.data))}, nil
 }
 
-func (c *cluster) List(context.Context, string) iter.Seq2[hdfs.Info, error] { return nil }
+func (c *cluster) List(ctx context.Context, dir string) iter.Seq2[hdfs.Info, error] {
+	return func(yield func(hdfs.Info, error) bool) {
+		if err := c.call(ctx, "list %s", dir); err != nil {
+			yield(hdfs.Info{}, err)
+			return
+		}
+		var all []hdfs.Info
+		for name := range c.files {
+			if path.Dir(name) == dir {
+				info, _ := c.info(name)
+				all = append(all, info)
+			}
+		}
+		c.mu.Unlock()
+		if len(all) == 0 {
+			yield(hdfs.Info{}, fs.ErrNotExist)
+			return
+		}
+		for _, info := range all {
+			if !yield(info, nil) {
+				return
+			}
+		}
+	}
+}
 
 // Recover leaves a part of what was not flushed, as a real cluster may.
 func (c *cluster) Recover(ctx context.Context, name string) (hdfs.Info, error) {
@@ -310,6 +334,12 @@ const textFiles = "hdfs.fileType = DataStream"
 
 func (c *cluster) open(t testing.TB, disk *vfs.Memory, settings ...string) *rig {
 	t.Helper()
+	return c.openAs(t, c, disk, settings...)
+}
+
+// openAs opens a sink that sees the cluster as another file system.
+func (c *cluster) openAs(t testing.TB, as hdfs.FS, disk *vfs.Memory, settings ...string) *rig {
+	t.Helper()
 	env := flumetest.NewEnv()
 	all := append([]string{"hdfs.path = hdfs://nn/d/%{b}", textFiles, "hdfs.journalDir = /j"}, settings...)
 	for i := len(all) - 1; i > 2; i-- { // a later one counts
@@ -326,7 +356,7 @@ func (c *cluster) open(t testing.TB, disk *vfs.Memory, settings ...string) *rig 
 	if problems.Fatal() {
 		t.Fatal(problems)
 	}
-	k, err := openOn(plan.Settings.(*Settings), env.Env, hdfs.NewConf(), disk, func(string) (hdfs.FS, error) { return c, nil })
+	k, err := openOn(plan.Settings.(*Settings), env.Env, hdfs.NewConf(), disk, func(string) (hdfs.FS, error) { return as, nil })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/sluice-io/sluice/flume"
 	"github.com/sluice-io/sluice/internal/escape"
 	"github.com/sluice-io/sluice/internal/hdfs"
+	"github.com/sluice-io/sluice/internal/position"
 	"github.com/sluice-io/sluice/internal/supervise"
 	"github.com/sluice-io/sluice/internal/vfs"
 )
@@ -32,6 +33,7 @@ type sink struct {
 	extension  string // of final names, with its dot
 	durability hdfs.Durability
 	journal    *journal // nil: there is none
+	ledger     *ledger  // nil: without hdfs.exactlyOnce
 	noting     supervise.Trouble
 	conf       *hdfs.Conf
 	openFS     func(root string) (hdfs.FS, error)
@@ -53,6 +55,7 @@ type sink struct {
 	scratch []byte
 	last    []byte
 	sorted  flume.Batch
+	placed  []position.Place // of sorted
 	shares  []share
 	of      []int32
 	round   int
@@ -71,6 +74,7 @@ type share struct {
 	bucket  *bucket
 	indexes []int32
 	events  flume.Batch
+	places  []position.Place // of the events; nil without a ledger
 	settled int
 	bad     []unfit
 	err     error
@@ -146,6 +150,17 @@ func openOn(s *Settings, env flume.Env, conf *hdfs.Conf, disk vfs.FS, openFS fun
 	if s.hsync {
 		k.durability = hdfs.Hsync
 	}
+	if s.once {
+		if k.journal == nil {
+			return nil, fmt.Errorf("opening hdfs.journalDir, without which hdfs.exactlyOnce cannot be kept: %w", err)
+		}
+		if k.journal.number > 1 {
+			return nil, errors.Join(errors.New("opening the sink with hdfs.exactlyOnce: another process of this machine runs it already"), k.journal.close())
+		}
+		if k.ledger, err = k.newLedger(env); err != nil {
+			return nil, errors.Join(err, k.journal.close())
+		}
+	}
 	k.live, k.stop = context.WithCancel(context.Background())
 	k.hard, k.kill = context.WithCancel(context.Background())
 	k.work.Go(k.adopt)
@@ -170,11 +185,17 @@ func (k *sink) Limits() flume.Limits { return flume.Limits{Bytes: mostBytes} }
 // Deliver sorts the events by bucket and writes to all buckets at the same time. What one of them could not take is
 // pending; the others are not concerned.
 func (k *sink) Deliver(ctx context.Context, b flume.Batch) error {
-	rejected := k.sort(b)
+	if k.ledger != nil {
+		if err := k.ledger.wait(ctx, k.settings.callTimeout); err != nil {
+			return err
+		}
+	}
+	b, places := k.ledger.cut(b)
+	rejected := k.sort(b, places)
 	defer k.forget()
 	if len(k.shares) == 1 {
 		s := &k.shares[0]
-		s.settled, s.bad, s.err = s.bucket.deliver(ctx, s.events)
+		s.settled, s.bad, s.err = s.bucket.deliver(ctx, s.events, s.places)
 	} else {
 		k.deliverAll(ctx)
 	}
@@ -223,7 +244,7 @@ func (k *sink) deliverAll(ctx context.Context) {
 					return
 				}
 				s := &k.shares[i]
-				s.settled, s.bad, s.err = s.bucket.deliver(ctx, s.events)
+				s.settled, s.bad, s.err = s.bucket.deliver(ctx, s.events, s.places)
 			}
 		})
 	}
@@ -234,7 +255,7 @@ func (k *sink) deliverAll(ctx context.Context) {
 }
 
 // sort makes the shares of a batch.
-func (k *sink) sort(b flume.Batch) (rejected []flume.Rejected) {
+func (k *sink) sort(b flume.Batch, places []position.Place) (rejected []flume.Rejected) {
 	k.sweep()
 	k.round++
 	now := time.Now()
@@ -258,7 +279,7 @@ func (k *sink) sort(b flume.Batch) (rejected []flume.Rejected) {
 	}
 	if len(k.shares) == 1 && len(rejected) == 0 {
 		s := &k.shares[0]
-		s.events, s.settled = b, 0
+		s.events, s.places, s.settled = b, places, 0
 		s.indexes = make([]int32, len(b))
 		for i := range s.indexes {
 			s.indexes[i] = int32(i)
@@ -266,18 +287,25 @@ func (k *sink) sort(b flume.Batch) (rejected []flume.Rejected) {
 		return nil
 	}
 	k.sorted = slices.Grow(k.sorted[:0], len(b))[:len(b)]
+	k.placed = slices.Grow(k.placed[:0], len(places))[:len(places)]
 	indexes := make([]int32, len(b))
 	from := 0
 	for i := range k.shares {
 		s := &k.shares[i]
 		to := from + s.settled
 		s.events, s.indexes, s.settled = k.sorted[from:from:to], indexes[from:from:to], 0
+		if places != nil {
+			s.places = k.placed[from:from:to]
+		}
 		from = to
 	}
 	for i := range b {
 		if k.of[i] >= 0 {
 			s := &k.shares[k.of[i]]
 			s.events, s.indexes = append(s.events, b[i]), append(s.indexes, int32(i))
+			if places != nil {
+				s.places = append(s.places, places[i])
+			}
 		}
 	}
 	return rejected
@@ -288,6 +316,7 @@ func (k *sink) forget() {
 	clear(k.shares)
 	k.shares = k.shares[:0]
 	clear(k.sorted[:cap(k.sorted)])
+	clear(k.placed[:cap(k.placed)])
 }
 
 // shareOf is the share of the bucket whose key is in scratch.
@@ -337,10 +366,16 @@ func (k *sink) note(e entry) int64 {
 }
 
 // noteName notes another final name.
-func (k *sink) noteName(id int64, final string) { k.noted(k.journal.rename(id, final)) }
+func (k *sink) noteName(e entry, final string) {
+	k.ledger.rename(e.once, final)
+	k.noted(k.journal.rename(e.id, final))
+}
 
 // settled notes that a file is where it belongs, or gone.
-func (k *sink) settled(e entry) { k.noted(k.journal.done(e.id)) }
+func (k *sink) settled(e entry) {
+	k.ledger.gone(e.once)
+	k.noted(k.journal.done(e.id))
+}
 
 func (k *sink) noted(err error) {
 	if err != nil {
@@ -471,8 +506,8 @@ func (k *sink) Close() error {
 		b.mu.Unlock()
 	}
 	k.work.Wait()
+	errs := []error{k.ledger.close(k.hard), k.journal.close()}
 	k.kill()
-	errs := []error{k.journal.close()}
 	for _, f := range k.systems {
 		errs = append(errs, f.Close())
 	}

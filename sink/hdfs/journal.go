@@ -23,6 +23,7 @@ type entry struct {
 	inUse   string
 	final   string
 	measure measure // how its last whole record is found
+	once    int64   // its id in the ledger; 0: it is not in it
 }
 
 // A journal is the local list of the files that a sink has open, so that the next process finds what this one leaves
@@ -38,6 +39,8 @@ type journal struct {
 	fs   vfs.FS
 	path string
 	lock vfs.Lock
+	// number counts the processes that have a sink of this name: 1 has no other beside it.
+	number int
 
 	mu      sync.Mutex
 	file    vfs.File
@@ -78,7 +81,7 @@ func openJournal(on vfs.FS, dir, name string) (*journal, []entry, error) {
 			continue
 		}
 		if err == nil && j == nil {
-			j = &journal{fs: on, path: path, lock: lock, open: map[int64]entry{}}
+			j = &journal{fs: on, path: path, lock: lock, number: i, open: map[int64]entry{}}
 			err = j.read(path)
 		} else if err == nil {
 			if err = j.read(path); err == nil {

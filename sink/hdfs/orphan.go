@@ -36,8 +36,16 @@ func (k *sink) leave(e entry) {
 
 // adopt sees to orphans, at once and then every hdfs.retryInterval.
 func (k *sink) adopt() {
+	if k.ledger != nil && k.openLedger() != nil {
+		return
+	}
 	trouble := supervise.Trouble{Log: k.log, Failing: "Files that were left open cannot be closed yet", Over: "The files that were left open are closed"}
+	backoff := supervise.Backoff{Least: time.Second, Most: k.settings.retryInterval}
 	for {
+		wait := k.settings.retryInterval
+		if k.ledger.unsure() { // events wait for it
+			wait = backoff.Next()
+		}
 		k.mu.Lock()
 		waiting := k.orphans
 		k.orphans = nil
@@ -55,7 +63,7 @@ func (k *sink) adopt() {
 					return // the journal has it
 				case err != nil:
 					k.leave(e)
-					trouble.Report(slog.LevelWarn, err, k.settings.retryInterval)
+					trouble.Report(slog.LevelWarn, err, wait)
 					return
 				case final == "":
 					removed.Add(1)
@@ -70,7 +78,7 @@ func (k *sink) adopt() {
 			k.log.Info("Files that were left open are closed and have their final names", "files", adopted.Load(), "removed", removed.Load())
 			trouble.End()
 		}
-		if supervise.Sleep(k.live, k.settings.retryInterval) != nil {
+		if supervise.Sleep(k.live, wait) != nil {
 			return
 		}
 	}
@@ -82,7 +90,11 @@ func (k *sink) adoptOne(ctx context.Context, e entry) (final string, err error) 
 		return "", err
 	}
 	o := orphan{entry: e, files: files, log: k.log}
-	return o.adopt(ctx, func(final string) { k.noteName(e.id, final) })
+	renamed := func(final string) { k.noteName(e, final) }
+	if e.once != 0 {
+		return o.adoptOnce(ctx, k.ledger, renamed)
+	}
+	return o.adopt(ctx, renamed)
 }
 
 // An orphan is a file in use that nobody writes to.
@@ -121,6 +133,11 @@ func (o *orphan) adopt(ctx context.Context, renamed func(final string)) (string,
 		}
 		o.log.Warn("A part of a record was cut off a file that was left open; its events come again", "file", o.inUse, "bytes", tail)
 	}
+	return o.rename(ctx, renamed)
+}
+
+// rename gives it the final name, or the next that is free.
+func (o *orphan) rename(ctx context.Context, renamed func(final string)) (string, error) {
 	if o.inUse == o.final {
 		return o.final, nil
 	}

@@ -145,6 +145,8 @@ func (x *search) fate(ctx context.Context, name, final string, info hdfs.Info) s
 		return "an agent of this machine has it open"
 	case info.Modified.After(x.before):
 		return "it may still be written to"
+	case x.once:
+		return "left open; the next start of the agent sees to it, as hdfs.exactlyOnce needs"
 	case !x.adopt:
 		return "left open"
 	}

@@ -44,6 +44,8 @@ type Settings struct {
 	serializer                   serializer.Settings
 	hsync                        bool
 	journalDir                   string
+	once                         bool
+	oncePath, onceName           string
 
 	escapes     escape.Options
 	compression hadoopcodec.Codec
@@ -113,6 +115,9 @@ func (s *Settings) Declare(d *conf.Decl) {
 	d.String(&s.journalDir, "hdfs.journalDir", filepath.Join(dir, ".flume", "hdfs-sink"),
 		"The local directory for the list of the files that are open, by which the next start finds those that a crash has left.").
 		Default = shown + "/.flume/hdfs-sink"
+	d.Bool(&s.once, "hdfs.exactlyOnce", false, "Whether to keep beside the files which events of Kafka are in them, so that none is written twice.")
+	d.String(&s.oncePath, "hdfs.exactlyOnce.path", "", "The directory for that; without it _sluice in the directory where hdfs.path is the same for all events.")
+	d.String(&s.onceName, "hdfs.exactlyOnce.name", "", "The name of this sink there, which no other may have. The default is AGENT.SINK.")
 	d.Check(s.check)
 }
 
@@ -179,6 +184,9 @@ func (s *Settings) check() error {
 	}
 	if len(s.javaClass) > 0 {
 		warn("writeFormat."+s.javaClass[0].Key, "has no effect: it is a setting of a Java class")
+	}
+	if s.once {
+		problems = append(problems, s.checkOnce()...)
 	}
 	return errors.Join(append(problems, s.checkCodec())...)
 }
