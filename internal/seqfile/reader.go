@@ -374,11 +374,14 @@ func (f *Reader) nextOfBlock() (key, value []byte, err error) {
 	if key, f.keySizes, f.keys, err = cut(f.keySizes, f.keys); err == nil {
 		value, f.valueSizes, f.values, err = cut(f.valueSizes, f.values)
 	}
+	skip := 0
+	if err == nil {
+		skip, err = f.inner(value, len(value))
+	}
 	if err != nil {
 		panic("BUG: a block that was checked has " + err.Error())
 	}
-	skip, err := f.inner(value, len(value))
-	return key, value[skip:], err
+	return key, value[skip:], nil
 }
 
 // cut takes the first of items, whose sizes are numbers.
@@ -437,11 +440,17 @@ func (f *Reader) nextBlock() error {
 	}
 	f.keySizes, f.keys = f.data[:ends[0]], f.data[ends[0]:ends[1]]
 	f.valueSizes, f.values = f.data[ends[1]:ends[2]], f.data[ends[2]:]
-	for _, part := range [...][2][]byte{{f.keySizes, f.keys}, {f.valueSizes, f.values}} {
+	for i, part := range [...][2][]byte{{f.keySizes, f.keys}, {f.valueSizes, f.values}} {
 		sizes, items := part[0], part[1]
 		for range records {
-			if _, sizes, items, err = cut(sizes, items); err != nil {
+			var item []byte
+			if item, sizes, items, err = cut(sizes, items); err != nil {
 				return f.bad("a block with %s", err.Error())
+			}
+			if i == 1 {
+				if _, err := f.inner(item, len(item)); err != nil {
+					return err
+				}
 			}
 		}
 		if len(sizes) > 0 || len(items) > 0 {
